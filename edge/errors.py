@@ -1,0 +1,194 @@
+"""The one error tree: what went wrong, why, and what to do about it.
+
+Every failure that wbc-edge expects has a class here, under :class:`WbcError` and under the built-in that
+fits it, so that library users catch either. A command prints an error as one line and exits with the
+class's ``exit_code``; codes are grouped by kind and never reused:
+
+====== =====================================
+code   kind
+====== =====================================
+2      usage, configuration
+10–19  camera
+20–29  image file
+30–39  model bundle, runtime
+40–49  journal
+50–59  output folder, disk
+====== =====================================
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class WbcError(Exception):
+    """Base of every failure that wbc-edge expects.
+
+    Parameters
+    ----------
+    what : str
+        What failed, in the user's words: the file, the camera, the bundle.
+    why : str
+        The cause, if known.
+    remedy : str
+        What the user can do about it.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, why: str = "", remedy: str = "") -> None:
+        super().__init__(what, why, remedy)
+        self.what = what
+        self.why = why
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """Return the one line that a user sees."""
+        line = self.what if not self.why else f"{self.what}: {self.why}"
+        if self.remedy:
+            line = f"{line.rstrip('.')}. {self.remedy}"
+        return " ".join(line.split())
+
+
+class ConfigurationError(WbcError, ValueError):
+    """Raised when an option or setting has a value that cannot be used."""
+
+    exit_code = 2
+
+
+class ScaleError(WbcError, ValueError):
+    """Raised when a pixel size is missing, or so wrong that no cell could be seen at it."""
+
+    exit_code = 3
+
+
+class CameraError(WbcError, OSError):
+    """Base of the failures of a camera or other source of frames."""
+
+    exit_code = 10
+
+
+class CameraNotFound(CameraError):
+    """Raised when no camera answers to the given specification."""
+
+    exit_code = 11
+
+
+class CameraUnavailable(CameraError):
+    """Raised when the software that a camera needs (picamera2, say) is not installed."""
+
+    exit_code = 12
+
+
+class CameraTimeout(CameraError, TimeoutError):
+    """Raised when a camera did not deliver a frame, or did not open, within its time limit."""
+
+    exit_code = 13
+
+
+class CameraSettingRefused(CameraError, ValueError):
+    """Raised when a camera reads back another setting than the one asked for."""
+
+    exit_code = 14
+
+
+class CameraLost(CameraError, ConnectionError):
+    """Raised when a camera stopped answering and could not be reopened."""
+
+    exit_code = 15
+
+
+class ImageError(WbcError, ValueError):
+    """Raised when a file is not an image that can be read whole; the other files go on."""
+
+    exit_code = 20
+
+
+class NoImages(WbcError, FileNotFoundError):
+    """Raised when a path names no image at all."""
+
+    exit_code = 21
+
+
+class BundleError(WbcError, ValueError):
+    """Base of the failures of a model bundle."""
+
+    exit_code = 30
+
+
+class BundleNotFound(BundleError, FileNotFoundError):
+    """Raised when there is no bundle of that name or path."""
+
+    exit_code = 31
+
+
+class BundleCorrupt(BundleError):
+    """Raised when a bundle is truncated, altered, or does not hold what it says."""
+
+    exit_code = 32
+
+
+class BundleTooNew(BundleError):
+    """Raised when a bundle was written by a later version of wbc-edge."""
+
+    exit_code = 33
+
+
+class SelfTestFailed(BundleError, ArithmeticError):
+    """Raised when the model does not give its expected outputs on this device."""
+
+    exit_code = 34
+
+
+class RuntimeUnavailable(WbcError, ImportError):
+    """Raised when the inference runtime asked for is not installed or cannot load the model."""
+
+    exit_code = 35
+
+
+class JournalError(WbcError, OSError):
+    """Base of the failures of the journal."""
+
+    exit_code = 40
+
+
+class JournalReadOnly(JournalError, PermissionError):
+    """Raised when the journal cannot be written."""
+
+    exit_code = 41
+
+
+class JournalLocked(JournalError, TimeoutError):
+    """Raised when another process held the journal longer than the time limit."""
+
+    exit_code = 42
+
+
+class JournalFull(JournalError):
+    """Raised when the disk of the journal is full."""
+
+    exit_code = 43
+
+
+class JournalTooNew(JournalError):
+    """Raised when the journal was written by a later version of wbc-edge."""
+
+    exit_code = 44
+
+
+class JournalCorrupt(JournalError):
+    """Raised when the journal is damaged."""
+
+    exit_code = 45
+
+
+class RecordNotFound(JournalError, LookupError):
+    """Raised when the journal holds no record of that number."""
+
+    exit_code = 46
+
+
+class OutputError(WbcError, OSError):
+    """Raised when an output file or folder cannot be written."""
+
+    exit_code = 50

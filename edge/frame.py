@@ -1,0 +1,64 @@
+"""A field of view as it left the camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""An image: shape (height, width, 3), dtype uint8, colour order blue, green, red (OpenCV's)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SensorReport:
+    """What the sensor said of a frame's capture; None where it said nothing.
+
+    Attributes
+    ----------
+    exposure_us : float or None
+        Exposure time in microseconds.
+    analogue_gain : float or None
+        Analogue gain, 1.0 is none.
+    white_balance : tuple of float or None
+        Gains of red and blue relative to green.
+    """
+
+    exposure_us: float | None = None
+    analogue_gain: float | None = None
+    white_balance: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One captured field of view.
+
+    Attributes
+    ----------
+    pixels : ndarray
+        Shape (height, width, 3), uint8, BGR.
+    name : str
+        What a person calls it: a file's path, or the camera and the sequence number.
+    sequence : int
+        Number of the frame within its source, from 0; a gap means frames were dropped.
+    um_per_px : float
+        Physical size of a pixel in the plane of the specimen, micrometres.
+    wall_time_s : float
+        Seconds since the Unix epoch, UTC, when the frame was complete; may be wrong on a device without a clock battery.
+    monotonic_s : float
+        Seconds of the system's monotonic clock at the same moment; comparable only within one boot.
+    capture_ms : float
+        Milliseconds that the capture took, from asking to having the pixels (decoding included).
+    sensor : SensorReport
+        What the sensor said of exposure, gain and white balance.
+    """
+
+    pixels: Pixels
+    name: str
+    sequence: int
+    um_per_px: float
+    wall_time_s: float
+    monotonic_s: float
+    capture_ms: float = 0.0
+    sensor: SensorReport = field(default_factory=SensorReport)
