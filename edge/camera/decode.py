@@ -1,0 +1,129 @@
+"""Image files to pixels, the same for the device and for training: all of a picture, or an error."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.camera.chatter import native_messages, tells_damage
+from edge.camera.header import Header, read_header
+from edge.errors import ImageError
+from edge.frame import Pixels
+
+MOST_PIXELS = 1 << 26
+"""67 megapixels (8192x8192): more than any sensor on a microscope, and 200 MB as BGR, what a 1 GB device can bear."""
+
+LEAST_SIDE_PX = 32
+"""A picture with a shorter side is an icon or a damaged header; a single white cell takes more pixels."""
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
+"""What a folder is searched for, lower case; a file named outright is judged by its content."""
+
+
+def read_image(path: str | Path) -> Pixels:
+    """Read a BMP, JPEG, PNG or TIFF image, whole.
+
+    16-bit samples are divided by 257, their range by ours, so that black and white stay what they were. Gray
+    becomes BGR; transparency is laid over white, a slide's background; the first page of a TIFF is taken. EXIF
+    orientation is ignored: a field has no upper side, and coordinates stay those of the stored pixels, as in data
+    sets' annotations and in our overlays.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    ndarray
+        Shape (height, width, 3), uint8, BGR.
+
+    Raises
+    ------
+    ImageError
+        When the file cannot be read, is no image, is damaged or truncated, or has a size that no field has:
+        more than ``MOST_PIXELS`` (refused by its header, before any memory is taken) or a side below
+        ``LEAST_SIDE_PX``.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            header = read_header(file)
+            check_size(header.width_px, header.height_px)
+            file.seek(0)
+            data = file.read()
+        return _decode(data, header)
+    except OSError as error:
+        raise ImageError(display_name(path), error.strerror or str(error)) from error
+    except (ValueError, cv2.error) as error:
+        raise ImageError(display_name(path), str(error)) from error
+
+
+def check_size(width_px: int, height_px: int) -> None:
+    """Refuse sizes that no field of a microscope has.
+
+    Raises
+    ------
+    ValueError
+        When the picture is larger than ``MOST_PIXELS`` or a side is shorter than ``LEAST_SIDE_PX``.
+    """
+    if min(width_px, height_px) < LEAST_SIDE_PX:
+        raise ValueError(f"{width_px}x{height_px} pixels are too few for a field, {LEAST_SIDE_PX} a side are the least")
+    if width_px * height_px > MOST_PIXELS:
+        raise ValueError(
+            f"{width_px}x{height_px} pixels are {width_px * height_px / 1e6:.0f} megapixels, "
+            f"{MOST_PIXELS / 1e6:.0f} are the most"
+        )
+
+
+def to_bgr8(image: NDArray[np.integer[Any] | np.floating[Any]]) -> Pixels:
+    """Bring decoded samples to BGR of 8 bits.
+
+    Parameters
+    ----------
+    image : ndarray
+        Shape (height, width), (height, width, 3) or (height, width, 4), uint8 or uint16; gray, BGR or BGRA with
+        straight (not premultiplied) alpha.
+
+    Returns
+    -------
+    ndarray
+        Shape (height, width, 3), uint8, BGR; the same array when it already is that.
+
+    Raises
+    ------
+    ValueError
+        When samples are of another type, such as floating point, whose range is unknown.
+    """
+    if image.dtype == np.uint16:
+        image = cv2.convertScaleAbs(image, alpha=1 / 257)
+    if image.dtype != np.uint8:
+        raise ValueError(f"samples of type {image.dtype} are not supported, 8 and 16 bits are")
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    if channels == 1:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+    if channels == 4:
+        # On white, what is seen is white minus the shadow that the opaque part casts.
+        alpha = cv2.cvtColor(cv2.extractChannel(image, 3), cv2.COLOR_GRAY2BGR)
+        shadow = cv2.multiply(cv2.bitwise_not(cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)), alpha, scale=1 / 255)
+        return np.asarray(cv2.bitwise_not(shadow), np.uint8)
+    return np.asarray(image, np.uint8)
+
+
+def display_name(path: str | Path) -> str:
+    """Name a file so that it can always be printed and logged, whatever bytes its name has."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def _decode(data: bytes, header: Header) -> Pixels:
+    if len(data) < header.bytes_needed or (header.end_marker and data.find(header.end_marker, header.pixels_at) < 0):
+        raise ValueError("the file is truncated")
+    with native_messages() as messages:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None or tells_damage(messages):
+        raise ValueError(f"the {header.format} data is damaged")
+    return to_bgr8(image)

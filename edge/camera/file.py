@@ -1,0 +1,191 @@
+"""Frames from files: images, folders, patterns, videos."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.camera.base import CameraSettings, EndOfFrames, stamp
+from edge.camera.chatter import only_errors
+from edge.camera.decode import IMAGE_SUFFIXES, check_size, display_name, read_image
+from edge.errors import ImageError, NoImages
+from edge.frame import Frame, Pixels
+
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
+"""What is opened as a video, lower case."""
+
+# FFmpeg otherwise paints over what a torn frame lacks, and writes its woes to standard error. It reads the level once,
+# when the process opens its first video.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "fflags;discardcorrupt")
+
+
+def open_camera(argument: str, settings: CameraSettings) -> FileCamera:
+    """Open ``file:PATH-OR-GLOB``."""
+    return FileCamera([argument], settings)
+
+
+def find_files(pattern: str | Path) -> list[Path]:
+    """Find the images and videos that a path or pattern names.
+
+    Parameters
+    ----------
+    pattern : str or Path
+        A file, taken as it is; a folder, searched with all folders below it for known suffixes, hidden files left
+        out; or a pattern with ``*``, ``?``, ``[]`` or ``**``. ``~`` is the home folder.
+
+    Returns
+    -------
+    list of Path
+        In natural order, ``field2`` before ``field10``. A folder below that cannot be read stands among them,
+        so that reading it tells.
+
+    Raises
+    ------
+    NoImages
+        When there is none.
+    """
+    path = Path(pattern).expanduser()
+    # What exists goes before what matches: "slide [1].png" is a fine name.
+    named = [path] if path.exists() else [Path(match) for match in glob.glob(str(path), recursive=True)]  # noqa: PTH207
+    if not named:
+        raise NoImages(display_name(path), "no such file or folder", "Check the path; quote patterns")
+    found = [file for entry in named for file in (_below(entry) if entry.is_dir() else [entry])]
+    if not found:
+        suffixes = ", ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
+        raise NoImages(display_name(path), "no image or video in it", f"Looked for {suffixes}")
+    return sorted(found, key=_natural)
+
+
+class FileCamera:
+    """Plays files as if they were frames of a camera; an unreadable one costs one ``ImageError`` and a number.
+
+    Parameters
+    ----------
+    patterns : sequence of str
+        Each as ``find_files`` takes it.
+    settings : CameraSettings
+        ``um_per_px`` is required; files keep their own size.
+
+    Raises
+    ------
+    NoImages
+        When one of the patterns names no file.
+    ScaleError
+        When no pixel size is given.
+    """
+
+    finite = True
+
+    def __init__(self, patterns: Sequence[str], settings: CameraSettings) -> None:
+        self.name = "file:" + ",".join(display_name(pattern) for pattern in patterns)
+        self._um_per_px = settings.required_um_per_px(", ".join(display_name(pattern) for pattern in patterns))
+        self.files = tuple(file for pattern in patterns for file in find_files(pattern))
+        self._left = deque(self.files)
+        self._video: Iterator[tuple[str, Pixels]] | None = None
+        self._sequence = settings.first_sequence
+
+    def read(self) -> Frame:
+        """Read the next image, or the next frame of a video.
+
+        Raises
+        ------
+        EndOfFrames
+            After the last one.
+        ImageError
+            When this one is unreadable.
+        """
+        asked_s = time.monotonic()
+        name, pixels = self._next()
+        self._sequence += 1
+        return stamp(pixels, name, self._sequence - 1, self._um_per_px, asked_s=asked_s)
+
+    def close(self) -> None:
+        """Forget the files that are left."""
+        self._left.clear()
+        self._video = None
+
+    def _next(self) -> tuple[str, Pixels]:
+        try:
+            while True:
+                if self._video is not None:
+                    for named_pixels in self._video:
+                        return named_pixels
+                    self._video = None
+                if not self._left:
+                    raise EndOfFrames(self.name)
+                file = self._left.popleft()
+                if file.suffix.lower() not in VIDEO_SUFFIXES:
+                    return display_name(file), read_image(file)
+                self._video = read_video(file)
+        except ImageError:
+            self._sequence += 1
+            raise
+
+
+def read_video(path: Path) -> Iterator[tuple[str, Pixels]]:
+    """Yield a video's frames, each with its name, ``path#number``.
+
+    Yields
+    ------
+    tuple
+        Name, and pixels of shape (height, width, 3), uint8, BGR; the rotation that a telephone noted is ignored.
+
+    Raises
+    ------
+    ImageError
+        When it cannot be opened; or after its last whole frame, when it has fewer than it announces. Damage within
+        the stream that the codec conceals goes unnoticed.
+    """
+    name = display_name(path)
+    only_errors()
+    video = cv2.VideoCapture(os.fsdecode(path), cv2.CAP_FFMPEG)
+    try:
+        if not video.isOpened():
+            raise ImageError(name, "cannot be opened as a video", "It may be truncated, or not a video")
+        video.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+        try:
+            check_size(int(video.get(cv2.CAP_PROP_FRAME_WIDTH)), int(video.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+        except ValueError as error:
+            raise ImageError(name, str(error)) from error
+        announced = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+        number = 0
+        while True:
+            delivered, pixels = video.read()
+            if not delivered:
+                break
+            yield f"{name}#{number:06d}", np.asarray(pixels, np.uint8)
+            number += 1
+        if number < announced:
+            raise ImageError(name, f"the video is truncated, {number} of {announced} frames are whole")
+    finally:
+        video.release()
+
+
+def _below(folder: Path) -> list[Path]:
+    found: list[Path] = []
+
+    def keep(error: OSError) -> None:
+        found.append(Path(error.filename))
+
+    for parent, folders, names in os.walk(folder, onerror=keep):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files = (Path(parent, name) for name in names if not name.startswith("."))
+        found += [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES]
+    return found
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    # Digits compare as numbers and before letters, so a mixed list never compares unlike things.
+    return [
+        (int(part), "") if part.isdecimal() and part.isascii() else (-1, part.casefold())
+        for part in re.split(r"([0-9]+)", str(path))
+    ]

@@ -1,0 +1,256 @@
+"""A camera that may hang, vanish and come back, behind one that does none of it silently.
+
+Drivers block for ever, USB cables loosen. One worker thread owns the camera; every open and every capture
+has a time limit. A thread that does not come back is left behind (Python cannot end it), and the camera is
+opened anew by another one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
+from typing import TypeVar
+
+from edge.camera import open_camera
+from edge.camera.base import Camera, CameraSettings, EndOfFrames
+from edge.errors import CameraError, CameraLost, CameraTimeout, ImageError
+from edge.frame import Frame
+
+T = TypeVar("T")
+
+CLOSE_TIMEOUT_S = 1.0
+"""A person who pressed Ctrl-C waits no longer than this for a driver."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackOff:
+    """How a lost camera is tried again.
+
+    Attributes
+    ----------
+    attempts : int
+        How often, before ``CameraLost`` is raised.
+    first_delay_s, most_delay_s : float
+        Wait before the first attempt; each further one waits twice as long, up to the most.
+    """
+
+    attempts: int = 5
+    first_delay_s: float = 0.5
+    most_delay_s: float = 30.0
+
+    def delays_s(self) -> list[float]:
+        """List the waits before each attempt, seconds."""
+        return [min(self.first_delay_s * 2.0**attempt, self.most_delay_s) for attempt in range(self.attempts)]
+
+
+_PATIENT = BackOff()
+
+
+@dataclass(frozen=True, slots=True)
+class CameraCounters:
+    """What a camera went through since it was first opened.
+
+    Attributes
+    ----------
+    frames : int
+        Frames delivered.
+    unreadable : int
+        Images that could not be read (``ImageError``).
+    timeouts : int
+        Times that it did not open or deliver within its limit; each left a hung thread behind.
+    lost : int
+        Times that it failed, timeouts included.
+    reopened : int
+        Times that it was opened again successfully.
+    """
+
+    frames: int = 0
+    unreadable: int = 0
+    timeouts: int = 0
+    lost: int = 0
+    reopened: int = 0
+
+
+class GuardedCamera:
+    """A camera with time limits, which is reopened when it is lost; itself a ``Camera``.
+
+    Opened by the constructor; its failures then are raised at once, since they mean a wrong name or a cable that
+    was never plugged in. Finite sources are not reopened, they would start over.
+
+    Parameters
+    ----------
+    specification : str
+        Which camera, such as ``v4l2:/dev/video0``.
+    settings : CameraSettings
+        What is asked of it; ``timeout_s`` limits each open and each capture.
+    back_off : BackOff
+        How a lost camera is tried again.
+    opener : callable
+        Opens the camera that the specification names; called in the thread that owns it from then on.
+    sleep : callable
+        Waits so many seconds.
+
+    Attributes
+    ----------
+    counters : CameraCounters
+        What it went through so far.
+
+    Raises
+    ------
+    CameraTimeout
+        When it did not open in time.
+    WbcError
+        Whatever the opener raises.
+    """
+
+    def __init__(
+        self,
+        specification: str,
+        settings: CameraSettings,
+        back_off: BackOff = _PATIENT,
+        opener: Callable[[str, CameraSettings], Camera] = open_camera,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.name = specification
+        self.counters = CameraCounters()
+        self._settings = settings
+        self._back_off = back_off
+        self._opener = opener
+        self._sleep = sleep
+        self._worker: _Worker | None = None
+        self._closed = False
+        self.finite = self._open().finite
+
+    def read(self) -> Frame:
+        """Capture the next frame, reopening the camera as often as ``back_off`` allows.
+
+        Raises
+        ------
+        EndOfFrames
+            When a finite source is exhausted, or the camera was closed.
+        ImageError
+            When this one frame is unreadable; the next read goes on with the next one.
+        CameraTimeout
+            When a finite source did not deliver in time; it has no further frames then.
+        CameraLost
+            When the camera could not be brought back; a further read tries again.
+        """
+        delays_s = self._back_off.delays_s()
+        while not self._closed:
+            try:
+                return self._capture()
+            except CameraError as failure:
+                self._lose()
+                if self.finite:
+                    self._closed = True
+                    raise
+                if not delays_s:
+                    why = f"{str(failure).rstrip('.')}; it was tried again {self._back_off.attempts} times"
+                    raise CameraLost(f"Lost {self.name}", why, "Check cable, power and lamp") from failure
+            self._sleep(delays_s.pop(0))
+        raise EndOfFrames(self.name)
+
+    def close(self) -> None:
+        """Release the camera; one that hangs is left to the end of the process. Takes a second at most."""
+        self._closed = True
+        self._end_worker()
+
+    def _open(self) -> Camera:
+        self._worker = _Worker(partial(self._opener, self.name, self._settings))
+        try:
+            return self._limited(self._worker.open())
+        except BaseException:
+            # Also on Ctrl-C: should the open succeed after all, the worker closes what it opened.
+            self._worker.end(0.0)
+            self._worker = None
+            raise
+
+    def _capture(self) -> Frame:
+        if self._worker is None:
+            self._open()
+            self._count(reopened=1)
+        assert self._worker is not None
+        try:
+            frame = self._limited(self._worker.read())
+        except ImageError:
+            self._count(unreadable=1)
+            raise
+        self._count(frames=1)
+        self._settings = replace(self._settings, first_sequence=frame.sequence + 1)
+        return frame
+
+    def _limited(self, answer: Future[T]) -> T:
+        done, _ = wait([answer], self._settings.timeout_s)
+        if not done:
+            self._count(timeouts=1)
+            raise CameraTimeout(self.name, f"no answer within {self._settings.timeout_s:g} s", "Check cable and power")
+        return answer.result()
+
+    def _lose(self) -> None:
+        self._count(lost=1)
+        self._end_worker()
+
+    def _end_worker(self) -> None:
+        if self._worker is not None:
+            self._worker.end(CLOSE_TIMEOUT_S)
+            self._worker = None
+
+    def _count(self, **more: int) -> None:
+        self.counters = replace(self.counters, **{name: getattr(self.counters, name) + n for name, n in more.items()})
+
+
+class _Worker:
+    """The one thread that touches a camera: it does what it is asked, in turn; the last is to close."""
+
+    def __init__(self, opener: Callable[[], Camera]) -> None:
+        self._opener = opener
+        self._camera: Camera | None = None
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        # A daemon, so that a driver that never returns cannot keep the process alive.
+        self._thread = Thread(target=self._work, name="camera", daemon=True)
+        self._thread.start()
+
+    def open(self) -> Future[Camera]:
+        return self._ask(self._open)
+
+    def read(self) -> Future[Frame]:
+        return self._ask(self._read)
+
+    def end(self, timeout_s: float) -> None:
+        self._jobs.put(None)
+        self._thread.join(timeout_s)
+
+    def _ask(self, work: Callable[[], T]) -> Future[T]:
+        answer: Future[T] = Future()
+
+        def job() -> None:
+            try:
+                answer.set_result(work())
+            except BaseException as error:  # whatever it is, it belongs to the one who asked
+                answer.set_exception(error)
+
+        self._jobs.put(job)
+        return answer
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+            # It holds the frame of 15 MB, which must not outlive its reader while this thread waits.
+            del job
+        if self._camera is not None:
+            with suppress(Exception):
+                self._camera.close()
+
+    def _open(self) -> Camera:
+        self._camera = self._opener()
+        return self._camera
+
+    def _read(self) -> Frame:
+        assert self._camera is not None
+        return self._camera.read()

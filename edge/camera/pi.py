@@ -1,0 +1,139 @@
+"""Raspberry Pi cameras, through picamera2 and libcamera."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from edge.camera.attached import PICAMERA2_REMEDY
+from edge.camera.base import CameraSettings, stamp
+from edge.errors import CameraError, CameraLost, CameraNotFound, CameraSettingRefused, CameraUnavailable
+from edge.frame import Frame, SensorReport
+
+_FORMAT = "RGB888"
+"""Named after the value of a pixel read as a little-endian number: bytes lie blue, green, red in memory."""
+
+
+def open_camera(argument: str, settings: CameraSettings) -> PiCamera:
+    """Open ``picamera2:0``; without an argument the first camera."""
+    if argument and not (argument.isascii() and argument.isdecimal()):
+        raise CameraNotFound(f"picamera2:{argument}", "cameras have numbers", "Try picamera2:0")
+    return PiCamera(int(argument or 0), settings)
+
+
+class PiCamera:
+    """A camera of the Raspberry Pi's own connector.
+
+    Opened once, since its memory is scarce and comes back late; every request is released as soon as its pixels
+    are copied.
+
+    Parameters
+    ----------
+    number : int
+        Which camera, from 0.
+    settings : CameraSettings
+        ``um_per_px`` is required.
+
+    Raises
+    ------
+    CameraUnavailable
+        When picamera2 is not installed, or does not work in this environment.
+    CameraNotFound
+        When there is no camera of that number.
+    CameraError
+        When it does not open: in use, out of memory.
+    CameraSettingRefused
+        When it delivers another size and ``allow_other_size`` is not set.
+    ScaleError
+        When no pixel size is given.
+    """
+
+    finite = False
+
+    def __init__(self, number: int, settings: CameraSettings) -> None:
+        self.name = f"picamera2:{number}"
+        self._um_per_px = settings.required_um_per_px(self.name)
+        self._number = number
+        self._sequence = settings.first_sequence
+        picamera2 = _import_picamera2(self.name)
+        attached = len(picamera2.Picamera2.global_camera_info())
+        if number >= attached:
+            have = f"Attached: {attached}, counted from 0" if attached else "None is attached; check the ribbon cable"
+            raise CameraNotFound(self.name, "there is no such camera", have)
+        try:
+            self._camera: Any = picamera2.Picamera2(number)
+        except (RuntimeError, OSError, IndexError) as error:
+            raise CameraError(self.name, f"it does not open: {error}", "Is another program using it?") from error
+        try:
+            self._start(settings)
+        except (RuntimeError, OSError) as error:
+            self.close()
+            raise error if isinstance(error, CameraError) else CameraError(self.name, str(error)) from error
+
+    def read(self) -> Frame:
+        """Capture a frame that was exposed after this call.
+
+        Raises
+        ------
+        CameraLost
+            When libcamera reports a failure.
+        """
+        asked_s = time.monotonic()
+        try:
+            # flush waits for the first frame whose exposure began after now; the block releases the request.
+            with self._camera.captured_request(flush=True) as request:
+                pixels = np.ascontiguousarray(request.make_array("main"), np.uint8)
+                metadata = request.get_metadata()
+        except (RuntimeError, OSError) as error:
+            raise CameraLost(self.name, str(error), "Check the ribbon cable") from error
+        sequence, self._sequence = self._sequence, self._sequence + 1
+        name = f"picamera2-{self._number}-{sequence:06d}"
+        return stamp(pixels, name, sequence, self._um_per_px, asked_s=asked_s, sensor=_sensor_report(metadata))
+
+    def close(self) -> None:
+        """Stop the camera and give its memory back."""
+        self._camera.stop()
+        self._camera.close()
+
+    def _start(self, settings: CameraSettings) -> None:
+        # Two buffers: one is filled while the other is copied; more cost 15 MB of the contiguous memory each.
+        self._camera.configure(
+            self._camera.create_still_configuration(main={"size": settings.size_px, "format": _FORMAT}, buffer_count=2)
+        )
+        main = self._camera.camera_configuration()["main"]
+        if main["format"] != _FORMAT:
+            raise CameraSettingRefused(self.name, f"asked for {_FORMAT}, it gives {main['format']}")
+        if tuple(main["size"]) != settings.size_px and not settings.allow_other_size:
+            asked, got = ("x".join(map(str, size)) for size in (settings.size_px, main["size"]))
+            remedy = "Ask for that size, or allow another"
+            raise CameraSettingRefused(self.name, f"asked for {asked}, it gives {got}", remedy)
+        # libcamera keeps back the first frames itself, until automatic exposure has settled.
+        self._camera.start()
+
+
+def _import_picamera2(name: str) -> ModuleType:
+    # libcamera writes its progress to standard error, several lines for every start.
+    os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")
+    try:
+        picamera2: ModuleType = importlib.import_module("picamera2")
+    except ModuleNotFoundError as error:
+        raise CameraUnavailable(name, f"{error.name} is not installed here", PICAMERA2_REMEDY) from error
+    except (ImportError, ValueError, AttributeError, OSError) as error:
+        # ValueError is what a simplejpeg built for another numpy raises.
+        remedy = "It must come from apt and match this environment's numpy. " + PICAMERA2_REMEDY
+        raise CameraUnavailable(name, f"picamera2 does not load: {error}", remedy) from error
+    return picamera2
+
+
+def _sensor_report(metadata: dict[str, Any]) -> SensorReport:
+    gains = metadata.get("ColourGains")
+    return SensorReport(
+        exposure_us=metadata.get("ExposureTime"),
+        analogue_gain=metadata.get("AnalogueGain"),
+        white_balance=None if gains is None else (float(gains[0]), float(gains[1])),
+    )

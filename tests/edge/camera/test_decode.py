@@ -1,0 +1,297 @@
+"""An image file becomes all of its pixels as 8-bit BGR, or one error that says why not."""
+
+import os
+import struct
+import threading
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.camera.chatter import native_messages
+from edge.camera.decode import LEAST_SIDE_PX, MOST_PIXELS, read_image, to_bgr8
+from edge.errors import ImageError
+
+# Smooth colours, which JPEG keeps.
+Y, X = np.mgrid[0:96, 0:128].astype(np.float32)
+PICTURE = np.stack([X, Y * 2, 255 - X], axis=2).astype(np.uint8)
+
+
+def encoded(suffix, image=PICTURE, *parameters):
+    return cv2.imencode(suffix, image, parameters)[1].tobytes()
+
+
+def png(width, height, colour, rows, depth=8):
+    """Write a PNG by hand: any header, whatever pixels."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def with_exif_orientation(jpeg, orientation):
+    tiff = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    body = b"Exif\0\0" + tiff
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read_bytes(data, name="field.img"):
+        path = tmp_path / name
+        path.write_bytes(data)
+        return read_image(path)
+
+    return read_bytes
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".png", ".tif"])
+def test_lossless_formats_come_back_as_they_were(read, suffix):
+    pixels = read(encoded(suffix))
+    np.testing.assert_array_equal(pixels, PICTURE)
+    assert pixels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_jpeg_comes_back_close(read, progressive):
+    pixels = read(encoded(".jpg", PICTURE, cv2.IMWRITE_JPEG_PROGRESSIVE, progressive))
+    assert np.abs(pixels.astype(int) - PICTURE).mean() < 2
+
+
+def test_sixteen_bits_keep_black_white_and_all_between(read):
+    wide = PICTURE.astype(np.uint16) * 257
+    for suffix in (".png", ".tif"):
+        np.testing.assert_array_equal(read(encoded(suffix, wide)), PICTURE)
+
+
+@given(st.integers(0, 65535))
+def test_a_sixteen_bit_sample_becomes_the_nearest_of_eight(sample):
+    assert to_bgr8(np.full((1, 1), sample, np.uint16))[0, 0, 0] == pytest.approx(sample / 257, abs=0.501)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".jpg"])
+def test_gray_becomes_three_equal_channels(read, suffix):
+    pixels = read(encoded(suffix, PICTURE[..., 0]))
+    assert pixels.shape == PICTURE.shape
+    assert (pixels[..., 0] == pixels[..., 2]).all()
+
+
+def test_transparency_is_laid_over_white(read):
+    rgba = np.dstack([PICTURE[..., ::-1], np.full(PICTURE.shape[:2], 255, np.uint8)])
+    rgba[:48, :, 3] = 0
+    rgba[48:50, :, 3] = 128
+    pixels = read(png(128, 96, 6, [row.tobytes() for row in rgba]))
+    assert (pixels[:48] == 255).all()
+    half = PICTURE[48:50] * (128 / 255) + 255 * (127 / 255)
+    np.testing.assert_allclose(pixels[48:50], half, atol=1.01)
+    np.testing.assert_array_equal(pixels[50:], PICTURE[50:])
+
+
+def test_cmyk_jpeg_has_the_colours_it_shows(read):
+    # Adobe's marker (transform 0) and four components, all of one value each: inverted cyan 0.. as presses write them.
+    pixels = read(cmyk_jpeg((0, 255, 255, 255)))
+    blue, green, red = pixels.reshape(-1, 3).mean(axis=0)
+    assert red < 5
+    assert min(blue, green) > 250
+
+
+def cmyk_jpeg(inverted, side=64):
+    """Write a baseline CMYK JPEG of one colour: DC terms only, one Huffman table of sizes 0 to 11."""
+    sizes = bytes([0, 0, 0, 12] + [0] * 12) + bytes(range(12))
+    dc = b"\xff\xc4" + struct.pack(">H", 2 + 1 + len(sizes)) + b"\x00" + sizes
+    ac = b"\xff\xc4" + struct.pack(">H", 2 + 1 + 17) + b"\x10" + bytes([1] + [0] * 15) + b"\x00"
+    quantisation = b"\xff\xdb" + struct.pack(">H", 67) + b"\x00" + bytes([8] * 64)
+    adobe = b"\xff\xee" + struct.pack(">H", 14) + b"Adobe" + struct.pack(">HHHB", 100, 0, 0, 0)
+    components = b"".join(bytes([c, 0x11, 0]) for c in range(1, 5))
+    frame = b"\xff\xc0" + struct.pack(">HBHHB", 20, 8, side, side, 4) + components
+    scan = b"\xff\xda" + struct.pack(">HB", 14, 4) + b"".join(bytes([c, 0]) for c in range(1, 5)) + bytes([0, 63, 0])
+    bits = []
+    for block in range((side // 8) ** 2):
+        for value in inverted:
+            difference = value - 128 if block == 0 else 0
+            size = abs(difference).bit_length()
+            code = difference if difference > 0 else difference + (1 << size) - 1
+            # Twelve codes of length 4 in order, then the difference, then end of block: the one-bit code 0.
+            bits.append(f"{size:04b}" + (f"{code:0{size}b}" if size else "") + "0")
+    text = "".join(bits)
+    text += "1" * (-len(text) % 8)
+    body = int(text, 2).to_bytes(len(text) // 8, "big").replace(b"\xff", b"\xff\0")
+    return b"\xff\xd8" + adobe + quantisation + frame + dc + ac + scan + body + b"\xff\xd9"
+
+
+def test_orientation_is_ignored_so_that_coordinates_stay_those_of_the_file(read):
+    jpeg = encoded(".jpg")
+    np.testing.assert_array_equal(read(with_exif_orientation(jpeg, 6)), read(jpeg))
+
+
+def test_the_header_may_lie_behind_a_long_preface(read):
+    jpeg = encoded(".jpg")
+    preface = b"".join(b"\xff\xe2" + struct.pack(">H", 65535) + bytes(65533) for _ in range(20))
+    np.testing.assert_array_equal(read(jpeg[:2] + preface + jpeg[2:]), read(jpeg))
+
+
+@pytest.mark.parametrize("name", ["ein Feld.png", "поле №1.png", "視野.png", "field#[1].png"])
+def test_any_name_will_do(read, name):
+    np.testing.assert_array_equal(read(encoded(".png"), name), PICTURE)
+
+
+def test_a_name_that_is_no_text_can_be_read_and_its_error_printed(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xff\xfe.png")
+    path.write_bytes(encoded(".png"))
+    np.testing.assert_array_equal(read_image(path), PICTURE)
+    path.write_bytes(b"")
+    with pytest.raises(ImageError) as error:
+        read_image(path)
+    str(error.value).encode("utf-8")
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".jpg", ".png", ".tif"])
+@pytest.mark.parametrize("share", [0.002, 0.02, 0.3, 0.7, 0.999])
+def test_a_truncated_file_is_an_error_not_half_a_picture(read, suffix, share):
+    data = encoded(suffix, np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8))
+    with pytest.raises(ImageError, match=r"truncated|damaged|not a BMP"):
+        read(data[: int(len(data) * share)])
+
+
+@settings(deadline=None, max_examples=60)
+@given(suffix=st.sampled_from([".bmp", ".jpg", ".png", ".tif"]), data=st.data())
+def test_no_cut_anywhere_passes_unnoticed(tmp_path_factory, suffix, data):
+    whole = encoded(suffix)
+    # The last bytes of a TIFF may be padding, those of a PNG a checksum: what counts are the pixels.
+    cut = data.draw(st.integers(0, len(whole) - 1))
+    path = tmp_path_factory.mktemp("cut") / "field"
+    path.write_bytes(whole[:cut])
+    try:
+        pixels = read_image(path)
+    except ImageError:
+        return
+    np.testing.assert_array_equal(pixels, cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_COLOR))
+
+
+def test_a_tiff_whose_directory_comes_first_is_checked_too(read):
+    pixels = PICTURE.tobytes()
+    tags = [(256, 3, 128), (257, 3, 96), (258, 3, 8), (259, 3, 1), (262, 3, 2), (273, 4, 122), (277, 3, 3),
+            (278, 3, 96), (279, 4, len(pixels))]  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    tiff = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + pixels
+    np.testing.assert_array_equal(read(tiff), PICTURE[..., ::-1])
+    with pytest.raises(ImageError, match="truncated"):
+        read(tiff[:-1000])
+
+
+def test_damage_within_a_jpeg_is_noticed(read):
+    data = bytearray(encoded(".jpg", np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)))
+    middle = len(data) // 2
+    data[middle : middle + 64] = b"\xff\xd9" + bytes(62)
+    with pytest.raises(ImageError, match="damaged"):
+        read(bytes(data))
+
+
+def test_damage_within_a_png_is_noticed(read):
+    data = bytearray(encoded(".png"))
+    data[len(data) // 2] ^= 0xFF
+    with pytest.raises(ImageError, match="damaged"):
+        read(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "empty"),
+        (b"B", "not a BMP"),
+        (b"name,label\nfield1.png,ALL\n", "not a BMP, JPEG, PNG or TIFF image"),
+        (b"\xff\xd8\xff\xe0garbage", "damaged|truncated"),
+        (b"II*\0\xff\xff\xff\xff", "truncated"),
+        (b"BM" + bytes(52), "too few"),
+        (png(1, 1, 0, [b"\0"]), "1x1 pixels are too few"),
+        (png(LEAST_SIDE_PX - 1, 640, 0, []), "too few"),
+    ],
+)
+def test_what_is_no_field_is_an_error_that_says_why(read, data, why):
+    with pytest.raises(ImageError, match=why):
+        read(data)
+
+
+@pytest.mark.parametrize(("width", "height"), [(10_000, 10_000), (2**31 - 1, 2**31 - 1), (MOST_PIXELS, 32)])
+def test_a_huge_image_is_refused_by_its_header(read, width, height):
+    # There are no pixels in this file at all: decoding it would be another error.
+    with pytest.raises(ImageError, match=f"{width}x{height} pixels are [0-9]+ megapixels, 67 are the most"):
+        read(png(width, height, 2, []))
+
+
+def test_the_largest_sensors_are_accepted(read):
+    height, width = 6944, 9248
+    assert height * width > 64_000_000
+    picture = encoded(".png", np.zeros((height, width), np.uint8), cv2.IMWRITE_PNG_COMPRESSION, 1)
+    assert read(picture).shape == (height, width, 3)
+
+
+def test_a_folder_or_missing_file_is_an_image_error(tmp_path):
+    with pytest.raises(ImageError, match="directory"):
+        read_image(tmp_path)
+    with pytest.raises(ImageError, match="No such file"):
+        read_image(tmp_path / "absent.png")
+
+
+def test_floating_point_samples_are_refused(read):
+    with pytest.raises(ImageError, match="float32"):
+        read(encoded(".tif", PICTURE.astype(np.float32)))
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.sampled_from([b"BM", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b""]), st.binary(max_size=200)
+)
+def test_no_bytes_raise_anything_else(tmp_path_factory, signature, rest):
+    path = tmp_path_factory.mktemp("bytes") / "field"
+    path.write_bytes(signature + rest)
+    with pytest.raises(ImageError):
+        read_image(path)
+
+
+def test_decoders_do_not_talk_to_the_user(read, capfd):
+    noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    for suffix in (".jpg", ".png", ".bmp", ".tif"):
+        data = bytearray(encoded(suffix, noise))
+        middle = len(data) // 2
+        for bad in (bytes(data[:middle]), bytes(data[:middle]) + b"\xff\xd9" + bytes(50) + bytes(data[middle + 52 :])):
+            try:
+                read(bad)
+            except ImageError:
+                continue
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_others_write_while_decoding_is_passed_on(capfd):
+    with native_messages() as messages:
+        os.write(2, b"libpng warning: iCCP: known incorrect sRGB profile\nfrom another thread\n")
+    assert messages == ["libpng warning: iCCP: known incorrect sRGB profile"]
+    assert capfd.readouterr().err == "from another thread\n"
+
+
+def test_more_messages_than_a_pipe_holds_block_nobody(capfd):
+    with native_messages():
+        for _ in range(3000):
+            try:
+                os.write(2, b"x" * 99 + b"\n")
+            except BlockingIOError:
+                break
+    assert "x" * 99 in capfd.readouterr().err
+
+
+def test_threads_decode_without_losing_standard_error(tmp_path, capfd):
+    path = tmp_path / "field.png"
+    path.write_bytes(encoded(".png"))
+    threads = [threading.Thread(target=lambda: [read_image(path) for _ in range(20)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.write(2, b"still here")
+    assert capfd.readouterr().err == "still here"

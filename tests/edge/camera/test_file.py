@@ -1,0 +1,130 @@
+"""Files play as frames: in natural order, each once, an unreadable one costing one error."""
+
+import os
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.camera import CameraSettings, EndOfFrames, open_camera
+from edge.camera.file import FileCamera, find_files
+from edge.errors import ImageError, NoImages, ScaleError
+
+SETTINGS = CameraSettings(um_per_px=0.1)
+
+
+def picture(value):
+    return np.full((64, 80, 3), value, np.uint8)
+
+
+def write(path, value=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix, picture(value))[1].tobytes())
+    return path
+
+
+def play(camera):
+    """Read to the end; errors stand where they happened."""
+    frames = []
+    while True:
+        try:
+            frames.append(camera.read())
+        except ImageError as error:
+            frames.append(error)
+        except EndOfFrames:
+            return frames
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, value in (("field10.png", 10), ("field2.png", 2), ("field1.bmp", 1), ("b/deep/er.JPG", 200)):
+        write(tmp_path / name, value)
+    write(tmp_path / ".thumbnails/field.png")
+    write(tmp_path / "._field1.png")
+    (tmp_path / "notes.txt").write_text("stained on Monday")
+    return tmp_path
+
+
+def test_a_folder_is_searched_in_natural_order(folder):
+    frames = play(open_camera(f"file:{folder}", SETTINGS))
+    assert [os.path.relpath(frame.name, folder) for frame in frames] == [
+        "b/deep/er.JPG", "field1.bmp", "field2.png", "field10.png",
+    ]  # fmt: skip
+    assert [int(frame.pixels[0, 0, 0]) for frame in frames] == [200, 1, 2, 10]
+    assert [frame.sequence for frame in frames] == [0, 1, 2, 3]
+    assert {frame.um_per_px for frame in frames} == {0.1}
+
+
+def test_a_pattern_takes_what_matches(folder):
+    assert [file.name for file in find_files(folder / "field*.png")] == ["field2.png", "field10.png"]
+    assert [file.name for file in find_files(folder / "**" / "*.JPG")] == ["er.JPG"]
+
+
+def test_a_file_named_like_a_pattern_is_itself(tmp_path):
+    path = write(tmp_path / "slide [1]?.png")
+    write(tmp_path / "slide 1x.png")
+    assert find_files(path) == [path]
+
+
+def test_the_home_folder_is_understood(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_files("~/field.png" if write(tmp_path / "field.png") else "") == [tmp_path / "field.png"]
+
+
+def test_several_paths_are_one_sequence(folder):
+    camera = FileCamera([str(folder / "field2.png"), str(folder / "b")], SETTINGS)
+    assert [(frame.sequence, int(frame.pixels[0, 0, 0])) for frame in play(camera)] == [(0, 2), (1, 200)]
+
+
+def test_an_unreadable_image_costs_one_error_and_one_number(folder):
+    (folder / "field2.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    frames = play(open_camera(f"file:{folder}/field*", SETTINGS))
+    assert isinstance(frames[1], ImageError)
+    assert "field2.png" in str(frames[1])
+    assert [frame.sequence for frame in (frames[0], frames[2])] == [0, 2]
+
+
+def test_an_image_that_vanished_is_an_error_of_its_own(folder):
+    camera = open_camera(f"file:{folder}/field*", SETTINGS)
+    (folder / "field2.png").unlink()
+    assert [type(frame).__name__ for frame in play(camera)] == ["Frame", "ImageError", "Frame"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_that_may_not_be_read_is_told(folder):
+    (folder / "b" / "deep").chmod(0)
+    try:
+        frames = play(open_camera(f"file:{folder}", SETTINGS))
+    finally:
+        (folder / "b" / "deep").chmod(0o700)
+    assert "ermission" in str(frames[0])
+    assert len(frames) == 4
+
+
+@pytest.mark.parametrize("pattern", ["", "empty", "absent.png", "*.png", "empty/**"])
+def test_no_image_is_an_error_when_opening(tmp_path, monkeypatch, pattern):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NoImages):
+        open_camera(f"file:{pattern}", SETTINGS)
+
+
+def test_a_pixel_size_is_required(folder):
+    with pytest.raises(ScaleError, match="--um-per-px"):
+        open_camera(f"file:{folder}", CameraSettings())
+
+
+def test_closing_ends_it_and_may_be_repeated(folder):
+    camera = open_camera(f"file:{folder}", SETTINGS)
+    camera.read()
+    camera.close()
+    camera.close()
+    with pytest.raises(EndOfFrames):
+        camera.read()
+
+
+def test_names_are_printable_whatever_bytes_they_have(tmp_path):
+    write(tmp_path / os.fsdecode(b"\xffield.png"))
+    (frame,) = play(open_camera(f"file:{tmp_path}", SETTINGS))
+    frame.name.encode("utf-8")

@@ -1,0 +1,184 @@
+"""A Raspberry Pi camera is opened once, gives its memory back, has the right colours; its absence is explained."""
+
+import contextlib
+import importlib.util
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from edge.camera import CameraSettings, attached_cameras, open_camera
+from edge.errors import CameraError, CameraLost, CameraNotFound, CameraSettingRefused, CameraUnavailable, ScaleError
+from edge.frame import SensorReport
+
+SETTINGS = CameraSettings(um_per_px=0.1, size_px=(640, 480))
+
+INSTALLED = importlib.util.find_spec("picamera2") is not None
+needs_absence = pytest.mark.skipif(INSTALLED, reason="picamera2 is installed here")
+
+
+class Request:
+    def __init__(self, camera):
+        self.camera = camera
+
+    def make_array(self, name):
+        """Give red pixels as picamera2 does: "RGB888" lies blue, green, red in memory, "BGR888" the other way."""
+        main = self.camera.configured["main"]
+        width, height = main["size"]
+        red = (0, 0, 200) if main["format"] == "RGB888" else (200, 0, 0)
+        padded = np.zeros((height, width + 16, 3), np.uint8)
+        padded[:] = red
+        return padded[:, :width]
+
+    def get_metadata(self):
+        return {"ExposureTime": 9981, "AnalogueGain": 1.5, "ColourGains": (2.25, 1.75), "SensorTimestamp": 1}
+
+
+class Picamera2:
+    """What picamera2's class of that name does, as far as we use it; one camera, two buffers."""
+
+    opened = 0
+    busy = False
+    largest = (4056, 3040)
+
+    @staticmethod
+    def global_camera_info():
+        return [
+            {"Model": "imx477", "Location": 2, "Rotation": 180, "Id": "/base/soc/i2c0mux/i2c@1/imx477@1a", "Num": 0},
+            {"Model": "Webcam", "Id": "/base/scb/pcie@7d500000/usb@0,0-1.3:1.0-046d:0825", "Num": 1},
+        ]
+
+    def __init__(self, camera_num=0):
+        if Picamera2.busy:
+            raise RuntimeError("Camera __init__ sequence did not complete.")
+        Picamera2.opened += 1
+        self.running = False
+        self.free_buffers = 0
+        self.fails = None
+
+    def create_still_configuration(self, main, buffer_count=1):
+        return {"main": dict(main), "buffer_count": buffer_count}
+
+    def configure(self, configuration):
+        # The real one changes what the sensor cannot do, without a word.
+        size = configuration["main"]["size"]
+        configuration["main"]["size"] = tuple(min(pair) for pair in zip(size, self.largest, strict=True))
+        self.configured = configuration
+        self.free_buffers = configuration["buffer_count"]
+
+    def camera_configuration(self):
+        return self.configured
+
+    def start(self):
+        self.running = True
+
+    @contextlib.contextmanager
+    def captured_request(self, wait=None, flush=None):
+        assert self.running
+        assert flush is True, "an old frame would be delivered"
+        if self.fails:
+            raise self.fails
+        assert self.free_buffers > 0, "the real one hangs for ever when no request was released"
+        self.free_buffers -= 1
+        try:
+            yield Request(self)
+        finally:
+            self.free_buffers += 1
+
+    def stop(self):
+        self.running = False
+
+    def close(self):
+        Picamera2.opened -= 1
+
+
+@pytest.fixture
+def picamera2(monkeypatch):
+    module = ModuleType("picamera2")
+    module.__spec__ = importlib.util.spec_from_loader("picamera2", loader=None)
+    module.Picamera2 = Picamera2
+    monkeypatch.setitem(sys.modules, "picamera2", module)
+    monkeypatch.setattr(Picamera2, "opened", 0)
+    return Picamera2
+
+
+def test_pixels_are_blue_green_red_and_whole(picamera2):
+    frame = open_camera("picamera2:0", SETTINGS).read()
+    assert frame.pixels.shape == (480, 640, 3)
+    assert frame.pixels.flags.c_contiguous
+    assert frame.pixels[0, 0].tolist() == [0, 0, 200]
+
+
+def test_frames_are_numbered_and_carry_what_the_sensor_said(picamera2):
+    camera = open_camera("picamera2", SETTINGS)
+    frames = [camera.read() for _ in range(5)]
+    assert [frame.name for frame in frames] == [f"picamera2-0-{number:06d}" for number in range(5)]
+    assert frames[-1].sensor == SensorReport(9981, 1.5, (2.25, 1.75))
+
+
+def test_it_is_opened_once_and_closed(picamera2):
+    camera = open_camera("picamera2:0", SETTINGS)
+    for _ in range(3):
+        camera.read()
+    assert picamera2.opened == 1
+    camera.close()
+    assert picamera2.opened == 0
+
+
+def test_another_size_is_refused_and_the_camera_given_back(picamera2):
+    with pytest.raises(CameraSettingRefused, match="asked for 9000x3000, it gives 4056x3000"):
+        open_camera("picamera2:0", CameraSettings(0.1, (9000, 3000)))
+    assert picamera2.opened == 0
+
+
+def test_another_size_is_taken_when_allowed(picamera2):
+    camera = open_camera("picamera2:0", CameraSettings(0.1, (9000, 100), allow_other_size=True))
+    assert camera.read().pixels.shape == (100, 4056, 3)
+
+
+def test_a_failing_capture_is_a_lost_camera(picamera2):
+    camera = open_camera("picamera2:0", SETTINGS)
+    camera._camera.fails = RuntimeError("Camera frontend has timed out!")
+    with pytest.raises(CameraLost, match="frontend has timed out"):
+        camera.read()
+
+
+def test_a_camera_in_use_is_told(picamera2, monkeypatch):
+    monkeypatch.setattr(picamera2, "busy", True)
+    with pytest.raises(CameraError, match="another program"):
+        open_camera("picamera2:0", SETTINGS)
+
+
+def test_a_number_without_camera_is_refused(picamera2):
+    with pytest.raises(CameraNotFound, match=r"picamera2:2.*Attached: 2"):
+        open_camera("picamera2:2", SETTINGS)
+
+
+def test_a_pixel_size_is_required(picamera2):
+    with pytest.raises(ScaleError):
+        open_camera("picamera2:0", CameraSettings())
+
+
+def test_attached_cameras_lists_it_but_not_usb_cameras_twice(picamera2, tmp_path):
+    assert attached_cameras(tmp_path) == [("picamera2:0", "imx477", None)]
+
+
+def test_a_broken_installation_does_not_break_the_list(picamera2, monkeypatch, tmp_path):
+    monkeypatch.setattr(picamera2, "global_camera_info", lambda: 1 / 0)
+    (camera,) = attached_cameras(tmp_path)
+    assert "does not work here" in str(camera.problem)
+
+
+@needs_absence
+def test_without_picamera2_the_way_to_get_it_is_told():
+    with pytest.raises(CameraUnavailable, match=r"apt install python3-picamera2.*--system-site-packages"):
+        open_camera("picamera2:0", SETTINGS)
+
+
+@needs_absence
+def test_a_picamera2_built_for_another_numpy_is_explained(tmp_path, monkeypatch):
+    (tmp_path / "picamera2.py").write_text("raise ValueError('numpy.dtype size changed')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(CameraUnavailable, match=r"numpy.dtype size changed.*match this environment's numpy"):
+        open_camera("picamera2:0", SETTINGS)
