@@ -1,0 +1,9 @@
+"""The log of what was seen and said: an SQLite file, the pictures beside it, and the ways out of it."""
+
+from __future__ import annotations
+
+from edge.journal.location import default_path
+from edge.journal.records import EventRecord, FrameRecord, SampleRecord
+from edge.journal.store import Journal
+
+__all__ = ["EventRecord", "FrameRecord", "Journal", "SampleRecord", "default_path"]

@@ -1,0 +1,387 @@
+"""The journal itself: an SQLite file in which what is acknowledged stays."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from edge import __version__
+from edge.errors import JournalCorrupt, RecordNotFound
+from edge.journal import connection
+from edge.journal.faults import readable, reported
+from edge.journal.records import (
+    EventRecord,
+    FrameRecord,
+    SampleRecord,
+    boot_id,
+    frame_row,
+    numbers_by_name,
+    read_frame,
+    read_sample,
+    text,
+    tile_rows,
+)
+from edge.journal.schema import transaction
+from edge.result import FrameResult, SampleResult
+
+_PAGE = 256
+_FRAMES = "SELECT frames.*, samples.name FROM frames JOIN samples USING (sample)"
+
+
+class Journal:
+    """The log of samples, frames, tiles, pictures and events.
+
+    Made by :meth:`open` or :meth:`open_read_only`; a context manager; used from the thread that opened it. Every method
+    raises the subclass of ``JournalError`` that says what is wrong with the file: ``JournalReadOnly``,
+    ``JournalLocked``, ``JournalFull``, ``JournalCorrupt``. After any of them the journal is as it was before the call.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self.path = path
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, timeout_s: float = 5.0) -> Journal:
+        """Open a journal for writing; made if missing, brought to this version if older.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; folders that are missing are made.
+        timeout_s : float
+            How long to wait for another process, now and at each write.
+
+        Raises
+        ------
+        JournalReadOnly
+            When the file or its folder cannot be written.
+        JournalLocked
+            When another process held it longer than the time limit.
+        JournalTooNew
+            When a later version of wbc-edge wrote it.
+        JournalCorrupt
+            When it is damaged, or no SQLite file; it is left untouched.
+        JournalError
+            When it is the database of another program; it is left untouched.
+        """
+        file = Path(path).absolute()
+        return cls(connection.to_write(file, timeout_s), file)
+
+    @classmethod
+    def open_read_only(cls, path: str | os.PathLike[str], *, timeout_s: float = 5.0) -> Journal:
+        """Open a journal for reading, while others write or from a disk that nobody can write.
+
+        One of an earlier version is read through a private copy brought to this version; the file stays as it is.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+        timeout_s : float
+            How long to wait for another process.
+
+        Raises
+        ------
+        JournalError
+            When there is no journal there; see :meth:`open` for the other failures.
+        """
+        file = Path(path).absolute()
+        return cls(connection.to_read(file, timeout_s), file)
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        with reported(self.path):
+            self._connection.close()
+
+    def __enter__(self) -> Journal:
+        """Return the journal."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+    def sample(self, name: str) -> int:
+        """Return the number of a sample, begun now if the journal does not know its name.
+
+        Parameters
+        ----------
+        name : str
+            The sample's identifier.
+        """
+        with self._writing():
+            self._connection.execute(
+                "INSERT INTO samples (name, started_s) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
+                (text(name), time.time()),
+            )
+            found = self._connection.execute("SELECT sample FROM samples WHERE name = ?", (text(name),)).fetchone()
+        return int(found["sample"])
+
+    def record(self, sample_id: int, result: FrameResult) -> int:
+        """Log a frame with its tiles, in one transaction; on return it is on the disk.
+
+        Parameters
+        ----------
+        sample_id : int
+            Number of its sample, from :meth:`sample`.
+        result : FrameResult
+            What to log. A number that is not finite is kept as missing.
+
+        Returns
+        -------
+        int
+            Number of the record.
+
+        Raises
+        ------
+        RecordNotFound
+            When there is no such sample.
+        """
+        row = {"sample": sample_id, "boot_id": boot_id(), "software": __version__, **frame_row(result)}
+        with self._writing():
+            record = self._insert("frames", row)
+            tiles = tile_rows(record, result.tiles)
+            self._connection.executemany("INSERT INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?)", tiles)
+        return record
+
+    def record_failure(self, sample_id: int, frame_name: str, error: Exception) -> int:
+        """Log that a frame could not be read or judged, as an event of kind ``failure``.
+
+        Parameters
+        ----------
+        sample_id : int
+            Number of its sample.
+        frame_name : str
+            Its name.
+        error : Exception
+            What was wrong.
+
+        Returns
+        -------
+        int
+            Number of the event.
+        """
+        detail = f"{type(error).__name__}: {error}"
+        with self._writing():
+            return self._insert("events", {"sample": sample_id, "frame": text(frame_name), **_event("failure", detail)})
+
+    def event(self, kind: str, detail: str = "", *, sample_id: int | None = None) -> int:
+        """Log what happened beside the frames: ``started``, ``camera reopened``, ``finished``.
+
+        Parameters
+        ----------
+        kind : str
+            What happened, a word or two.
+        detail : str
+            A sentence on it.
+        sample_id : int or None
+            Number of the sample that it concerns.
+
+        Returns
+        -------
+        int
+            Number of the event.
+        """
+        with self._writing():
+            return self._insert("events", {"sample": sample_id, **_event(kind, detail)})
+
+    def attach_picture(self, record: int, kind: str, path: str | os.PathLike[str]) -> None:
+        """Log a picture of a frame; a later one of the same kind takes its place.
+
+        Parameters
+        ----------
+        record : int
+            Number of the frame's record.
+        kind : str
+            What it shows: ``frame``, ``overlay``.
+        path : str or path-like
+            The file, which must be on the disk already. Kept relative to the journal where it is below its folder, so
+            that both can be moved together.
+
+        Raises
+        ------
+        RecordNotFound
+            When there is no such record.
+        """
+        file = Path(path).absolute()
+        kept = file.relative_to(self.path.parent) if file.is_relative_to(self.path.parent) else file
+        with self._writing():
+            self._connection.execute(
+                "INSERT INTO pictures VALUES (?, ?, ?) ON CONFLICT (record, kind) DO UPDATE SET path = excluded.path",
+                (record, kind, text(str(kept))),
+            )
+
+    def finish_sample(self, sample_id: int, result: SampleResult) -> None:
+        """Log the verdict of a sample, and an event of kind ``verdict`` that stays when the sample is continued.
+
+        Parameters
+        ----------
+        sample_id : int
+            Number of the sample.
+        result : SampleResult
+            Its verdict.
+
+        Raises
+        ------
+        RecordNotFound
+            When there is no such sample.
+        """
+        reason = None if result.reason is None else text(result.reason)
+        summary = result.verdict if reason is None else f"{result.verdict} ({reason})"
+        detail = f"{summary}, {result.frames} frames, {result.indeterminate} indeterminate"
+        with self._writing():
+            self._insert("events", {"sample": sample_id, **_event("verdict", detail)})
+            self._connection.execute(
+                "UPDATE samples SET finished_s = ?, verdict = ?, reason = ?, probabilities = ?, frames = ?,"
+                " indeterminate = ? WHERE sample = ?",
+                (
+                    time.time(),
+                    text(result.verdict),
+                    reason,
+                    numbers_by_name(result.probabilities),
+                    int(result.frames),
+                    int(result.indeterminate),
+                    sample_id,
+                ),
+            )
+
+    def frames(
+        self, *, sample: str | None = None, verdict: str | None = None, after: int = 0, limit: int | None = None
+    ) -> Iterator[FrameRecord]:
+        """Yield frames in the order in which they were logged, up to the last one logged when the first is asked for.
+
+        Read in pages, so that a slow reader neither blocks a writer nor keeps its log from being folded in.
+
+        Parameters
+        ----------
+        sample, verdict : str or None
+            Only those of this sample, of this verdict.
+        after : int
+            Only those with a greater record number.
+        limit : int or None
+            At most so many: the most recent ones.
+        """
+        conditions = ["frames.record > :after", "frames.record <= :last"]
+        wanted: dict[str, str | int] = {"after": after, "last": 2**63 - 1}
+        if sample is not None:
+            conditions.append("frames.sample = (SELECT sample FROM samples WHERE name = :sample)")
+            wanted["sample"] = text(sample)
+        if verdict is not None:
+            conditions.append("frames.verdict = :verdict")
+            wanted["verdict"] = text(verdict)
+        where = " AND ".join(conditions)
+        bounds = f"SELECT record FROM frames WHERE {where} ORDER BY record DESC LIMIT :limit"
+        with reported(self.path):
+            first, last = self._connection.execute(
+                f"SELECT min(record), max(record) FROM ({bounds})", {**wanted, "limit": -1 if limit is None else limit}
+            ).fetchone()
+        if last is None:
+            return
+        wanted.update(after=first - 1, last=last)
+        while page := self._page(f"{_FRAMES} WHERE {where} ORDER BY frames.record LIMIT {_PAGE}", wanted):
+            yield from page
+            wanted["after"] = page[-1].record
+
+    def frame(self, record: int) -> FrameRecord:
+        """Return one frame.
+
+        Parameters
+        ----------
+        record : int
+            Number of its record.
+
+        Raises
+        ------
+        RecordNotFound
+            When there is none of that number.
+        """
+        page = self._page(f"{_FRAMES} WHERE frames.record = :record", {"record": record})
+        if not page:
+            raise RecordNotFound(f"record {record}", "the journal has no such record", "See `wbc-edge log list`.")
+        return page[0]
+
+    def samples(self) -> list[SampleRecord]:
+        """Return the samples in the order in which they were begun."""
+        with reported(self.path):
+            rows = self._connection.execute(
+                "SELECT samples.*, (SELECT count(*) FROM frames WHERE frames.sample = samples.sample) AS logged"
+                " FROM samples ORDER BY sample"
+            ).fetchall()
+        with readable(self.path, "a sample"):
+            return [read_sample(row) for row in rows]
+
+    def events(self, *, sample: str | None = None, limit: int | None = None) -> list[EventRecord]:
+        """Return events in the order in which they were logged.
+
+        Parameters
+        ----------
+        sample : str or None
+            Only those of this sample.
+        limit : int or None
+            At most so many: the most recent ones.
+        """
+        with reported(self.path):
+            rows = self._connection.execute(
+                "SELECT event, kind, detail, name, frame, wall_time_s, monotonic_s, boot_id, software"
+                " FROM events LEFT JOIN samples USING (sample) WHERE :sample IS NULL OR name = :sample"
+                " ORDER BY event DESC LIMIT :limit",
+                {"sample": None if sample is None else text(sample), "limit": -1 if limit is None else limit},
+            ).fetchall()
+        return [EventRecord(*row) for row in reversed(rows)]
+
+    def check(self) -> list[str]:
+        """Read the whole file and return what is wrong with it, a line each; empty when it is sound."""
+        try:
+            with reported(self.path):
+                integrity = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check")]
+                orphans = self._connection.execute("PRAGMA foreign_key_check").fetchall()
+        except JournalCorrupt as error:
+            return [str(error)]
+        problems = [line for line in integrity if line != "ok"]
+        return problems + [f"row {row[1]} of {row[0]} belongs to no row of {row[2]}" for row in orphans]
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with reported(self.path), transaction(self._connection):
+            yield
+
+    def _insert(self, table: str, row: dict[str, str | int | float | None]) -> int:
+        places = ", ".join("?" * len(row))
+        cursor = self._connection.execute(
+            f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", tuple(row.values())
+        )
+        assert cursor.lastrowid is not None  # for the type checker: an INSERT that did not raise has one
+        return cursor.lastrowid
+
+    def _page(self, query: str, wanted: dict[str, str | int]) -> list[FrameRecord]:
+        tiles: dict[int, list[sqlite3.Row]] = defaultdict(list)
+        pictures: dict[int, dict[str, Path]] = defaultdict(dict)
+        with reported(self.path):
+            rows = self._connection.execute(query, wanted).fetchall()
+            numbers = [row["record"] for row in rows]
+            among = f"WHERE record IN ({', '.join('?' * len(numbers))})"
+            for tile in self._connection.execute(f"SELECT * FROM tiles {among} ORDER BY record, tile", numbers):
+                tiles[tile["record"]].append(tile)
+            for picture in self._connection.execute(f"SELECT * FROM pictures {among}", numbers):
+                pictures[picture["record"]][picture["kind"]] = self.path.parent / picture["path"]
+        with readable(self.path, "a record"):
+            return [read_frame(row, tiles[row["record"]], pictures[row["record"]]) for row in rows]
+
+
+def _event(kind: str, detail: str) -> dict[str, str | int | float | None]:
+    return {
+        "kind": text(kind),
+        "detail": text(detail),
+        "wall_time_s": time.time(),
+        "monotonic_s": time.monotonic(),
+        "boot_id": boot_id(),
+        "software": __version__,
+    }

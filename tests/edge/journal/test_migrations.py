@@ -1,0 +1,96 @@
+"""A journal of an earlier version becomes one of this version, keeps its rows, and is kept as it was."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from edge.errors import JournalError, JournalTooNew
+from edge.journal import Journal, schema
+from edge.result import FrameResult
+
+ADD_OPERATOR = """
+ALTER TABLE frames ADD COLUMN operator TEXT;
+CREATE TABLE notes (note INTEGER PRIMARY KEY, said TEXT) STRICT;
+CREATE TRIGGER noted AFTER INSERT ON notes BEGIN
+    UPDATE frames SET operator = 'somebody' WHERE operator IS NULL;
+END;
+INSERT INTO notes (said) VALUES ('a semicolon; in a text');
+"""
+FAILS_HALFWAY = "CREATE TABLE more (number INTEGER) STRICT;\nINSERT INTO nothing_there VALUES (1);\n"
+
+
+@pytest.fixture
+def version_1(path: Path, result: FrameResult, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+    with Journal.open(path) as journal:
+        journal.record(journal.sample("S1"), result)
+    return path
+
+
+def version_of(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as plain:
+        return int(plain.execute("PRAGMA user_version").fetchone()[0])
+
+
+def test_rows_are_kept_and_so_is_the_file_as_it_was(
+    version_1: Path, result: FrameResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ADD_OPERATOR, "CREATE TABLE third (x) ;\n"))
+    with Journal.open(version_1) as journal:
+        assert [record.result for record in journal.frames()] == [result]
+        assert journal.record(journal.sample("S1"), result) == 2
+        assert journal.check() == []
+    copy = version_1.with_name("journal.sqlite3.v1-1")
+    assert (version_of(version_1), version_of(copy)) == (3, 1)
+    with closing(sqlite3.connect(version_1)) as plain:
+        assert plain.execute("SELECT operator FROM frames").fetchall() == [("somebody",), (None,)]
+    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+    with Journal.open(copy) as journal:
+        assert [record.result for record in journal.frames()] == [result]
+    with pytest.raises(JournalTooNew):
+        Journal.open(version_1)
+
+
+def test_a_migration_that_fails_leaves_the_journal_as_it_was(
+    version_1: Path, result: FrameResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as later:
+        later.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ADD_OPERATOR, FAILS_HALFWAY))
+        with pytest.raises(JournalError):
+            Journal.open(version_1)
+    assert version_of(version_1) == 1
+    with Journal.open(version_1) as journal:
+        assert [record.result for record in journal.frames()] == [result]
+
+
+def test_a_copy_never_replaces_an_earlier_one(version_1: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    earlier = version_1.with_name("journal.sqlite3.v1-1")
+    earlier.write_text("the copy of another day", encoding="utf-8")
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ADD_OPERATOR))
+    Journal.open(version_1).close()
+    assert earlier.read_text(encoding="utf-8") == "the copy of another day"
+    assert version_of(version_1.with_name("journal.sqlite3.v1-2")) == 1
+
+
+def test_reading_an_earlier_version_changes_nothing(
+    version_1: Path, result: FrameResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = version_1.read_bytes()
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ADD_OPERATOR))
+    with Journal.open_read_only(version_1) as journal:
+        assert [record.result for record in journal.frames()] == [result]
+        with pytest.raises(JournalError):
+            journal.sample("S2")
+    assert version_1.read_bytes() == before
+
+
+def test_a_new_journal_needs_no_copy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ADD_OPERATOR))
+    Journal.open(path).close()
+    Journal.open(path).close()
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert version_of(path) == len(schema.MIGRATIONS)
