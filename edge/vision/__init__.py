@@ -1,0 +1,1 @@
+"""Seeing: scale, colour, nuclei, tiles and quality of a field; pure functions on arrays."""

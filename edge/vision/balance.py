@@ -1,0 +1,128 @@
+"""White balance to the clear glass between the cells, and optical density on top of it.
+
+The colour of the lamp, the camera's white balance and the mounting medium multiply every pixel alike (Beer-Lambert:
+transmitted = incident * 10 ** -optical density), so dividing by the brightest, clearest part of the field removes them.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.frame import Pixels
+
+WHITE = 240
+"""Level (0 to 255) that clear glass is brought to; head-room above it keeps brighter glass from clipping."""
+
+OD_STEPS_PER_UNIT = 100
+"""Optical density is kept as uint8 in hundredths: 0 (clear) to 2.38 (level 1 of 240)."""
+
+_GLASS_QUANTILE = 0.95
+_DARKEST_GLASS = 16
+_SAMPLES = 48_000
+
+
+def glass_level(pixels: Pixels, inside: NDArray[np.uint8] | None = None) -> NDArray[np.float32]:
+    """Estimate the level of clear glass in each channel.
+
+    Taken over the pixels whose darkest channel is among the brightest 5%, so that neither a stained cell nor a
+    coloured reflection is mistaken for glass.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Shape (height, width, 3), uint8, BGR.
+    inside : ndarray, optional
+        Shape (height, width), uint8, non-zero where the field is lit.
+
+    Returns
+    -------
+    ndarray
+        Shape (3,), float32, 16 to 255, BGR.
+    """
+    step = sampling_step(pixels)
+    pixels = np.ascontiguousarray(pixels[::step, ::step])
+    inside = None if inside is None else np.ascontiguousarray(inside[::step, ::step])
+    darkest = darkest_channel(pixels)
+    histogram = cv2.calcHist([darkest], [0], inside, [256], [0, 256]).ravel()
+    total = histogram.sum()
+    if total == 0:
+        return np.full(3, 255, np.float32)
+    level = int(np.searchsorted(np.cumsum(histogram), _GLASS_QUANTILE * total))
+    glass = darkest >= min(level, 255)
+    if inside is not None:
+        glass &= inside > 0
+    return np.maximum(np.asarray(cv2.mean(pixels, glass.view(np.uint8))[:3], np.float32), _DARKEST_GLASS)
+
+
+def sampling_step(pixels: NDArray[np.uint8]) -> int:
+    """Choose how many pixels to go on each way when a statistic is taken: some 50,000 samples are plenty.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Shape (height, width, ...).
+
+    Returns
+    -------
+    int
+        1 for a small image; 2 from 192,000 pixels, 3 from 432,000.
+    """
+    return max(1, int(np.sqrt(pixels.shape[0] * pixels.shape[1] / _SAMPLES)))
+
+
+def darkest_channel(pixels: Pixels) -> NDArray[np.uint8]:
+    """Take the least of the three channels of each pixel.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Shape (height, width, 3), uint8.
+
+    Returns
+    -------
+    ndarray
+        Shape (height, width), uint8.
+    """
+    blue, green, red = cv2.split(pixels)
+    return cv2.min(cv2.min(blue, green), red).astype(np.uint8, copy=False)
+
+
+def white_balance(pixels: Pixels, glass: NDArray[np.float32]) -> Pixels:
+    """Scale each channel so that glass comes to ``WHITE``.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Shape (height, width, 3), uint8, BGR.
+    glass : ndarray
+        Shape (3,), level of clear glass in each channel, from :func:`glass_level`.
+
+    Returns
+    -------
+    ndarray
+        Shape (height, width, 3), uint8, BGR.
+    """
+    return cv2.transform(pixels, np.diag(WHITE / glass).astype(np.float32)).astype(np.uint8, copy=False)
+
+
+_OD_TABLE = np.clip(np.rint(-OD_STEPS_PER_UNIT * np.log10(np.maximum(np.arange(256), 1) / WHITE)), 0, 255).astype(
+    np.uint8
+)
+
+
+def optical_density(balanced: Pixels) -> NDArray[np.uint8]:
+    """Convert a white-balanced image to optical density.
+
+    Parameters
+    ----------
+    balanced : ndarray
+        Shape (height, width, 3), uint8, BGR, glass at ``WHITE``.
+
+    Returns
+    -------
+    ndarray
+        Shape (height, width, 3), uint8: hundredths of optical density, 0 to 238.
+    """
+    return cv2.LUT(balanced, _OD_TABLE).astype(np.uint8, copy=False)

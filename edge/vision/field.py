@@ -1,0 +1,108 @@
+"""A frame made ready for measuring and tiling: the one preparation that training and the device share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.frame import Pixels
+from edge.vision import balance, scale
+
+_DARK_SHARE_OF_GLASS = 0.15
+_COARSENING = 8
+_LEAST_SURROUND = 0.02
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """A field of view at the model's scale.
+
+    Attributes
+    ----------
+    raw : ndarray
+        Shape (height, width, 3), uint8, BGR, at the model's scale, colours as captured.
+    pixels : ndarray
+        The same, white-balanced: glass at ``edge.vision.balance.WHITE``.
+    density : ndarray
+        Optical density in hundredths, uint8, same shape, BGR.
+    glass : ndarray
+        Shape (3,), float32, level of clear glass as captured, BGR.
+    inside : ndarray or None
+        Shape (height, width), uint8, 255 inside the lit field of an eyepiece adapter, else 0; None: lit everywhere.
+    um_per_px : float
+        Pixel size, micrometres.
+    """
+
+    raw: Pixels
+    pixels: Pixels
+    density: NDArray[np.uint8]
+    glass: NDArray[np.float32]
+    inside: NDArray[np.uint8] | None
+    um_per_px: float
+
+
+def prepare(pixels: Pixels, um_per_px: float, model_um_per_px: float) -> Field:
+    """Bring a frame to the model's scale and white balance.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Shape (height, width, 3), uint8, BGR, as captured.
+    um_per_px : float
+        Its pixel size, micrometres.
+    model_um_per_px : float
+        The model's, micrometres.
+
+    Returns
+    -------
+    Field
+        The prepared field.
+
+    Raises
+    ------
+    ScaleError
+        When the pixel size is out of range, or too coarse for the model.
+    """
+    raw = scale.resample(pixels, um_per_px, model_um_per_px)
+    inside = lit(raw)
+    glass = balance.glass_level(raw, inside)
+    balanced = balance.white_balance(raw, glass)
+    if inside is not None:
+        balanced = np.where(inside[..., None] > 0, balanced, np.uint8(balance.WHITE))
+    return Field(raw, balanced, balance.optical_density(balanced), glass, inside, model_um_per_px)
+
+
+def lit(pixels: Pixels) -> NDArray[np.uint8] | None:
+    """Find the lit field inside the dark surround that an eyepiece adapter leaves in the corners.
+
+    A surround is what is nearly black in every channel, compared with the brightest part of the field, and
+    touches a corner; stained cells never are that dark in red.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Shape (height, width, 3), uint8, BGR.
+
+    Returns
+    -------
+    ndarray or None
+        Shape (height, width), uint8, 255 inside; None when there is no surround.
+    """
+    height, width = pixels.shape[:2]
+    small = pixels[::_COARSENING, ::_COARSENING].max(axis=2)
+    brightest = float(np.quantile(small, 0.99))
+    dark = (small < _DARK_SHARE_OF_GLASS * brightest).astype(np.uint8)
+    corners = [(y, x) for y in (0, -1) for x in (0, -1) if dark[y, x]]
+    if not corners:
+        return None
+    _, parts = cv2.connectedComponents(dark, connectivity=4)
+    surround = np.isin(parts, [parts[corner] for corner in corners])
+    if not _LEAST_SURROUND < surround.mean() < 1 - _LEAST_SURROUND:
+        return None
+    coarse = np.where(surround, np.uint8(0), np.uint8(255))
+    # One coarse pixel less, because the rim of the field is a gradient and not an edge.
+    inside = cv2.resize(cv2.erode(coarse, np.ones((3, 3), np.uint8)), (width, height), interpolation=cv2.INTER_NEAREST)
+    return inside.astype(np.uint8, copy=False)

@@ -1,0 +1,77 @@
+"""One physical scale: the only place where a frame's pixel size is changed."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from edge.errors import ScaleError
+from edge.frame import Pixels
+
+SMALLEST_UM_PER_PX = 0.01
+LARGEST_UM_PER_PX = 2.0
+LARGEST_MAGNIFICATION = 2.0
+
+
+def check(um_per_px: float) -> None:
+    """Refuse a pixel size at which no bright-field microscope could show a cell.
+
+    Parameters
+    ----------
+    um_per_px : float
+        Pixel size, micrometres.
+
+    Raises
+    ------
+    ScaleError
+        Outside 0.01 to 2 um per pixel, or not a number.
+    """
+    if not SMALLEST_UM_PER_PX <= um_per_px <= LARGEST_UM_PER_PX:
+        raise ScaleError(
+            f"pixel size {um_per_px:g} um",
+            f"a microscope's is between {SMALLEST_UM_PER_PX:g} and {LARGEST_UM_PER_PX:g} um per pixel",
+            "Give --um-per-px: the camera's pixel pitch divided by the total magnification",
+        )
+
+
+def resample(pixels: Pixels, um_per_px: float, to_um_per_px: float) -> Pixels:
+    """Bring an image to another pixel size, averaging over area so that nothing aliases.
+
+    Halving is by far the cheapest exact area average in OpenCV, so the image is halved while it is at least twice too
+    fine, and the rest (a factor under two) is done on what is left: 4 ms instead of 23 ms for a frame of 2560x1920.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Shape (height, width, 3), uint8, BGR.
+    um_per_px, to_um_per_px : float
+        Pixel size of the image and the one wanted, micrometres.
+
+    Returns
+    -------
+    ndarray
+        Shape (round(height * s), round(width * s), 3), uint8, with s = um_per_px / to_um_per_px; at least 1 pixel
+        each way. The image itself, not a copy, when it has that size already.
+
+    Raises
+    ------
+    ScaleError
+        When the image's pixel size is out of range, or over twice too coarse for the scale wanted.
+    """
+    check(um_per_px)
+    scale = um_per_px / to_um_per_px
+    if scale > LARGEST_MAGNIFICATION:
+        raise ScaleError(
+            f"pixel size {um_per_px:g} um",
+            f"too coarse for a model that works at {to_um_per_px:g} um per pixel",
+            "Use a stronger objective, or correct --um-per-px",
+        )
+    height, width = pixels.shape[:2]
+    target = (max(1, round(width * scale)), max(1, round(height * scale)))
+    while pixels.shape[1] >= 2 * target[0] and pixels.shape[0] >= 2 * target[1]:
+        even = pixels[: pixels.shape[0] & ~1, : pixels.shape[1] & ~1]
+        pixels = cv2.resize(even, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    if (pixels.shape[1], pixels.shape[0]) == target:
+        return pixels
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.resize(pixels, target, interpolation=method).astype(np.uint8, copy=False)

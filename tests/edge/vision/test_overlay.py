@@ -1,0 +1,114 @@
+"""The overlay lines up with the tiles to the pixel, in the colours of their classes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge.frame import Pixels
+from edge.result import TileResult
+from edge.vision import overlay
+
+CLASSES = ("ALL", "MM", "normal")
+SIZES = [(640, 480), (2560, 1920)]
+
+
+def scene(size: tuple[int, int]) -> Pixels:
+    width, height = size
+    return np.random.default_rng(0).integers(150, 240, (height, width, 3), np.uint8)
+
+
+def tile(x_px: int, y_px: int, size_px: int, label: str = "MM", probability: float = 0.8) -> TileResult:
+    rest = (1 - probability) / 2
+    return TileResult(x_px, y_px, size_px, label, tuple(probability if name == label else rest for name in CLASSES))
+
+
+def covered(size: tuple[int, int], tiles: list[TileResult]) -> NDArray[np.bool_]:
+    width, height = size
+    mask = np.zeros((height, width), bool)
+    for one in tiles:
+        mask[max(0, one.y_px) : one.y_px + one.size_px, max(0, one.x_px) : one.x_px + one.size_px] = True
+    return mask
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_frame_is_on_the_outermost_pixels_of_the_tile(size: tuple[int, int]) -> None:
+    one = tile(320, 260, 101)
+    picture = overlay.draw(scene(size), [one], CLASSES, "caption")
+    inside = picture[260:361, 320:421]
+    colour = overlay.COLOURS_BGR[1]
+    for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]):
+        assert (edge == colour).all()
+    assert not (inside[10:-10, 10:-10] == colour).all(axis=-1).any()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_outside_the_tiles_no_pixel_changes(size: tuple[int, int]) -> None:
+    width, height = size
+    tiles = [
+        tile(320, 260, 101),
+        tile(380, 300, 80, "ALL", 0.99),
+        tile(width - 30, height - 40, 101, "normal"),
+        tile(-50, height - 60, 101),
+        tile(330, 270, 1),
+    ]
+    with_tiles = overlay.draw(scene(size), tiles, CLASSES, "caption")
+    without = overlay.draw(scene(size), [], CLASSES, "caption")
+    differs = (with_tiles != without).any(axis=-1)
+    assert not differs[~covered(size, tiles)].any()
+    assert differs[covered(size, tiles)].mean() > 0.99
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_legend_stays_in_its_corner(size: tuple[int, int]) -> None:
+    pixels = scene(size)
+    rows, columns = np.nonzero((overlay.draw(pixels, [], CLASSES, "caption") != pixels).any(axis=-1))
+    assert len(rows) > 100
+    assert rows.max() < 0.2 * min(size)
+    assert columns.max() < 0.3 * min(size)
+
+
+def test_a_tile_is_tinted_the_more_the_more_probable() -> None:
+    pixels = scene((640, 480))
+    colour = np.array(overlay.COLOURS_BGR[0])
+    distances = []
+    for probability in (0.4, 0.7, 1.0):
+        picture = overlay.draw(pixels, [tile(300, 200, 100, "ALL", probability)], CLASSES, "caption")
+        distances.append(np.abs(picture[205:295, 305:395].astype(float) - colour).mean())
+        expected = pixels + 0.35 * probability * (colour - pixels.astype(float))
+        assert np.abs(picture[205:295, 305:395] - expected[205:295, 305:395]).max() <= 1
+    assert all(more > less for more, less in pairwise(distances))
+
+
+def test_where_tiles_overlap_the_more_probable_one_shows() -> None:
+    sure, unsure = tile(300, 200, 100, "ALL", 0.95), tile(300, 200, 100, "normal", 0.5)
+    pixels = scene((640, 480))
+    pictures = [
+        overlay.draw(pixels, tiles, CLASSES, "")[210:290, 310:390] for tiles in ([sure, unsure], [unsure, sure])
+    ]
+    assert np.array_equal(*pictures)
+    assert np.array_equal(pictures[0], overlay.draw(pixels, [sure], CLASSES, "")[210:290, 310:390])
+
+
+def test_colours_follow_the_order_of_the_classes_and_repeat() -> None:
+    classes = tuple(f"class {number}" for number in range(8))
+    for number, label in enumerate(classes):
+        one = TileResult(300, 200, 50, label, (1.0,) * 8)
+        picture = overlay.draw(scene((640, 480)), [one], classes, "caption")
+        assert tuple(picture[200, 320]) == overlay.COLOURS_BGR[number % len(overlay.COLOURS_BGR)]
+    assert len(set(overlay.COLOURS_BGR)) == len(overlay.COLOURS_BGR)
+
+
+def test_the_frame_as_captured_is_not_drawn_on() -> None:
+    pixels = scene((640, 480))
+    before = pixels.copy()
+    overlay.draw(pixels, [tile(10, 10, 50)], CLASSES, "caption")
+    assert np.array_equal(pixels, before)
+
+
+def test_a_frame_smaller_than_its_legend_is_drawn_all_the_same() -> None:
+    picture = overlay.draw(np.zeros((1, 1, 3), np.uint8), [tile(-5, -5, 20)], CLASSES, "caption")
+    assert picture.shape == (1, 1, 3)

@@ -1,0 +1,124 @@
+"""The quality gate: good fields of every kind pass, and each fault is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.simulator import Stain
+from edge.vision import quality
+from edge.vision.field import prepare
+
+KINDS = ["ALL", "MM", "normal"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "seen",
+    [{}, {"illumination": 0.3, "noise": 4.0}, {"exposure": 0.6}, {"defocus_um": 0.5}, {"white_balance": (0.8, 0.7)}],
+)
+def test_good_fields_of_every_kind_are_usable(look: Callable[..., Any], kind: str, seen: dict[str, Any]) -> None:
+    found = look(kind=kind, **seen).quality
+    assert found.usable, found
+    assert found.reasons == ()
+    assert found.field == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"defocus_um": 2.0}, "out of focus"),
+        ({"defocus_um": 5.0}, "out of focus"),
+        ({"exposure": 0.1}, "under-exposed"),
+        ({"exposure": 0.0}, "under-exposed"),
+        ({"exposure": 3.0}, "over-exposed"),
+        ({"exposure": 10.0}, "over-exposed"),
+        ({"white_cells": 0.0, "red_cells": 0.0, "debris": 0.0}, "blank field"),
+        ({"round_field": 0.25}, "hardly any of the frame is lit"),
+    ],
+)
+def test_each_fault_is_named_and_alone(
+    look: Callable[..., Any], kind: str, fault: dict[str, float], reason: str
+) -> None:
+    found = look(kind=kind, **fault).quality
+    assert not found.usable
+    assert found.reasons == (reason,)
+
+
+def test_a_colour_clipped_to_black_is_named(look: Callable[..., Any]) -> None:
+    blue_gone = look(kind="normal", red_cells=25_000.0, stain=Stain(red_cell=(3.0, 0.1, 0.05))).quality
+    assert blue_gone.reasons == ("a colour is clipped to black",)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_round_field_is_not_under_exposed(look: Callable[..., Any], kind: str) -> None:
+    found = look(kind=kind, round_field=0.9).quality
+    assert found.usable, found
+    assert 0.3 < found.field < 0.5
+
+
+@pytest.mark.parametrize("fault", [{"exposure": 0.1}, {"exposure": 3.0}, {"defocus_um": 3.0}])
+def test_a_fault_is_seen_in_a_round_field_as_in_a_full_one(look: Callable[..., Any], fault: dict[str, float]) -> None:
+    assert look(round_field=0.9, **fault).quality.reasons == look(**fault).quality.reasons != ()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_focus_falls_with_defocus(look: Callable[..., Any], kind: str) -> None:
+    figures = [look(kind=kind, defocus_um=um).quality.focus for um in (0.12, 0.6, 1.0, 2.0, 3.0, 5.0)]
+    assert all(sharper > duller for sharper, duller in pairwise(figures)), figures
+
+
+@pytest.mark.parametrize("defocus_um", [0.12, 1.0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_focus_hardly_depends_on_how_many_cells_there_are(
+    look: Callable[..., Any], kind: str, defocus_um: float
+) -> None:
+    figures = [look(kind=kind, white_cells=n, defocus_um=defocus_um).quality.focus for n in (400.0, 1500.0)]
+    assert max(figures) < 1.35 * min(figures)
+
+
+@pytest.mark.parametrize("exposure", [0.5, 1.0])
+def test_focus_does_not_depend_on_exposure(look: Callable[..., Any], exposure: float) -> None:
+    assert look(exposure=exposure).quality.focus == pytest.approx(look(exposure=0.7).quality.focus, rel=0.1)
+
+
+def test_brightness_is_the_level_of_glass(look: Callable[..., Any]) -> None:
+    bright, dim = look(noise=0.0).quality.brightness, look(noise=0.0, exposure=0.5).quality.brightness
+    assert dim == pytest.approx(bright / 2, rel=0.02)
+    assert look(white_balance=(1.0, 0.5)).quality.brightness == pytest.approx(bright / 2, rel=0.02)
+
+
+def test_shares_are_of_the_lit_field() -> None:
+    pixels = np.full((160, 240, 3), 200, np.uint8)
+    pixels[40:120, 60:180] = 255
+    pixels[70:90, 100:140, 0] = 0
+    nuclei = np.zeros((160, 240), np.uint8)
+    nuclei[:40, :60] = 1
+    found = quality.assess(prepare(pixels, 0.5, 0.5), nuclei)
+    assert found.saturation == pytest.approx((80 * 120 - 20 * 40) / (160 * 240))
+    assert found.foreground == pytest.approx(1 / 16)
+    pixels[:, :80] = 0
+    pixels[:, -80:] = 0
+    found = quality.assess(prepare(pixels, 0.5, 0.5), nuclei * 0)
+    assert 0.2 < found.field < 1 / 3
+    assert found.saturation == pytest.approx((80 * 80 - 20 * 40) / (160 * 80), abs=0.1)
+
+
+def test_figures_are_plain_numbers_that_can_be_logged(look: Callable[..., Any]) -> None:
+    found = look().quality
+    assert type(found.usable) is bool
+    for name in ("focus", "brightness", "saturation", "foreground", "field"):
+        assert type(getattr(found, name)) is float, name
+
+
+@pytest.mark.parametrize("name", ["focus", "brightness", "saturation", "foreground", "field"])
+@pytest.mark.parametrize("smear", [{}, {"exposure": 0.0}, {"exposure": 10.0}, {"round_field": 0.25}])
+def test_figures_stay_in_their_ranges(look: Callable[..., Any], name: str, smear: dict[str, float]) -> None:
+    figure = getattr(look(**smear).quality, name)
+    assert figure >= 0
+    assert figure <= 1 or name == "focus"
