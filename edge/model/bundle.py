@@ -1,0 +1,239 @@
+"""A model as one file: ``NAME.wbc``, a ZIP archive of the network and all that a device must know to use it.
+
+=========================  ======================================================================
+part                       content
+=========================  ======================================================================
+description.json           :class:`edge.model.description.Description`
+network-TYPE.tflite        the network; bytes in (int8 = byte - 128), logits and embedding out
+card.md                    model card for people
+novelty.npy                mean (first row) and whitening (the rest) of training embeddings, float32
+selftest-tiles.npy         tiles, uint8, shape (n, tile, tile, 3), BGR
+selftest-logits.npy        logits expected of the network, float32, shape (n, classes)
+SHA256SUMS                 SHA-256 of each other part, as ``sha256sum --check`` reads it
+=========================  ======================================================================
+
+Reading runs no code from the file: arrays are read without pickle, names are a closed list and never a path
+to write to, sizes are bounded before anything is unpacked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import BundleCorrupt, BundleError, BundleNotFound, OutputError
+from edge.model import description as _description
+from edge.model.description import Description
+
+SUFFIX = ".wbc"
+_SUMS = "SHA256SUMS"
+_LARGEST_BYTES = 64 << 20
+_FIXED_PARTS = ("description.json", "card.md", "novelty.npy", "selftest-tiles.npy", "selftest-logits.npy")
+
+_Scalar = TypeVar("_Scalar", bound=np.number)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """A model whose parts were all checked.
+
+    Attributes
+    ----------
+    description : Description
+        What it says of itself.
+    networks : mapping of str to bytes
+        The ``.tflite`` of each type.
+    card : str
+        Model card, Markdown.
+    novelty_mean : ndarray
+        Shape (d,), float32, mean embedding of the training fields.
+    novelty_whitening : ndarray
+        Shape (d, d), float32; the length of ``(embedding - mean) @ whitening`` is the novelty: a Mahalanobis
+        distance, scaled so that what is no smear lies beyond 1.
+    selftest_tiles : ndarray
+        Shape (n, tile, tile, 3), uint8, BGR.
+    selftest_logits : ndarray
+        Shape (n, classes), float32.
+    sha256 : str
+        Of the whole file, hexadecimal; empty before it is written.
+    path : Path or None
+        Where it was read from.
+    """
+
+    description: Description
+    networks: Mapping[str, bytes]
+    card: str
+    novelty_mean: NDArray[np.float32]
+    novelty_whitening: NDArray[np.float32]
+    selftest_tiles: NDArray[np.uint8]
+    selftest_logits: NDArray[np.float32]
+    sha256: str = ""
+    path: Path | None = None
+
+    @property
+    def identity(self) -> str:
+        """``name@`` and the first 12 hexadecimal digits of the file's SHA-256, as the journal keeps it."""
+        return f"{self.description.name}@{self.sha256[:12]}"
+
+
+def read(path: Path) -> Bundle:
+    """Read a bundle and check every part of it.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.wbc`` file.
+
+    Returns
+    -------
+    Bundle
+        The checked bundle.
+
+    Raises
+    ------
+    BundleNotFound
+        When there is no such file, or it cannot be opened.
+    BundleCorrupt
+        When it is truncated, altered, or does not hold what it says.
+    BundleTooNew
+        When a later version of wbc-edge wrote it.
+    """
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(_LARGEST_BYTES)
+    except OSError as error:
+        raise BundleNotFound(
+            f"bundle {path}", error.strerror or str(error), "`wbc-edge model list` shows the models there are"
+        ) from error
+    try:
+        parts = _checked_parts(raw, str(path))
+        description = _description.decode(parts["description.json"], str(path))
+        # After the format, because a later one may have parts that this one does not know.
+        if unknown := parts.keys() - {*_FIXED_PARTS, *description.networks.values()}:
+            raise BundleCorrupt(f"bundle {path}", f"holds an unknown part {min(unknown)!r}")
+        novelty = _array(parts["novelty.npy"], np.float32, 2)
+        bundle = Bundle(
+            description=description,
+            networks={kind: parts[name] for kind, name in description.networks.items()},
+            card=parts["card.md"].decode(),
+            novelty_mean=novelty[0],
+            novelty_whitening=novelty[1:],
+            selftest_tiles=_array(parts["selftest-tiles.npy"], np.uint8, 4),
+            selftest_logits=_array(parts["selftest-logits.npy"], np.float32, 2),
+            sha256=hashlib.sha256(raw).hexdigest(),
+            path=path,
+        )
+    except BundleError:
+        raise
+    except Exception as error:
+        # On altered bytes the parsers of archives, codecs and arrays fail in more ways than they name.
+        raise BundleCorrupt(
+            f"bundle {path}", f"not a whole bundle ({error})", "Copy it again from where it came from"
+        ) from error
+    _check_shapes(bundle)
+    return bundle
+
+
+def _checked_parts(raw: bytes, source: str) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        unpacked_bytes = sum(info.file_size for info in archive.infolist())
+        if unpacked_bytes > _LARGEST_BYTES:
+            raise BundleCorrupt(f"bundle {source}", f"claims to unpack to {unpacked_bytes} bytes")
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    lines = (line.split("  ", 1) for line in parts.pop(_SUMS).decode().splitlines())
+    sums = {name: digest for digest, name in lines}
+    for name in sums.keys() | parts.keys():
+        if name not in parts or hashlib.sha256(parts[name]).hexdigest() != sums.get(name):
+            raise BundleCorrupt(
+                f"bundle {source}", f"part {name} is missing or altered", "Copy it again from where it came from"
+            )
+    return parts
+
+
+def _array(raw: bytes, dtype: type[_Scalar], dimensions: int) -> NDArray[_Scalar]:
+    array: NDArray[_Scalar] = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
+    if array.dtype != dtype or array.ndim != dimensions:
+        raise ValueError(f"an array of {array.dtype} with {array.ndim} dimensions where another was expected")
+    if not np.isfinite(array).all():
+        raise ValueError("an array with values that are no numbers")
+    return array
+
+
+def _check_shapes(bundle: Bundle) -> None:
+    tile = bundle.description.tiling.tile_px
+    tests = len(bundle.selftest_tiles)
+    depth = len(bundle.novelty_mean)
+    if (
+        tests < 1
+        or bundle.selftest_tiles.shape != (tests, tile, tile, 3)
+        or bundle.selftest_logits.shape != (tests, len(bundle.description.classes))
+        or bundle.novelty_whitening.shape != (depth, depth)
+    ):
+        raise BundleCorrupt(f"bundle {bundle.path}", "its parts do not fit each other")
+
+
+def write(bundle: Bundle, path: Path) -> Bundle:
+    """Write a bundle whole or not at all, and read it back.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        What to write; its ``sha256`` and ``path`` are ignored.
+    path : Path
+        Where; an existing file is replaced at once.
+
+    Returns
+    -------
+    Bundle
+        The bundle as read back.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written; no half bundle is left.
+    """
+    description = bundle.description
+    parts = {
+        "description.json": _description.encode(description),
+        "card.md": bundle.card.encode(),
+        "novelty.npy": _npy(np.vstack([bundle.novelty_mean[None], bundle.novelty_whitening]).astype(np.float32)),
+        "selftest-tiles.npy": _npy(bundle.selftest_tiles),
+        "selftest-logits.npy": _npy(bundle.selftest_logits.astype(np.float32)),
+        **{description.networks[kind]: network for kind, network in bundle.networks.items()},
+    }
+    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in parts.items())
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, content in {**parts, _SUMS: sums.encode()}.items():
+            # The default date, 1980, makes the same parts the same file, so that a rebuilt bundle can be recognised.
+            part = zipfile.ZipInfo(name)
+            part.external_attr = 0o644 << 16
+            archive.writestr(part, content, zipfile.ZIP_DEFLATED)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(packed.getvalue())
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"bundle {path}", error.strerror or str(error), "Choose a folder that can be written"
+        ) from error
+    return read(path)
+
+
+def _npy(array: NDArray[np.generic]) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+    return stream.getvalue()

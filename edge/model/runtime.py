@@ -1,0 +1,215 @@
+"""Inference runtimes behind one small protocol, so that another can be added with a function and a line."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.chatter import native_messages
+from edge.errors import BundleCorrupt, RuntimeUnavailable
+
+BYTE_GRID = (1.0, -128)
+"""Quantization of the input (scale, zero point) at which a byte x becomes int8 by ``x ^ 0x80``: no float pass."""
+
+ANNOUNCEMENT = re.compile(rb"^INFO: (?:Created|Initialized) TensorFlow Lite .*\n?", re.MULTILINE)
+"""What interpreters say at each start, which is nothing that a user must know."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outputs:
+    """What the network says of tiles.
+
+    Attributes
+    ----------
+    logits : ndarray
+        Shape (n, classes), float32.
+    embeddings : ndarray
+        Shape (n, d), float32.
+    """
+
+    logits: NDArray[np.float32]
+    embeddings: NDArray[np.float32]
+
+
+class Runtime(Protocol):
+    """A loaded network, ready to judge tiles; used from one thread at a time."""
+
+    @property
+    def name(self) -> str:
+        """Name and version of the runtime."""
+        ...
+
+    @property
+    def logit_step(self) -> float:
+        """Size of one quantization step of the logits; 0 for a network with float outputs."""
+        ...
+
+    def run(self, tiles: NDArray[np.uint8]) -> Outputs:
+        """Judge tiles.
+
+        Parameters
+        ----------
+        tiles : ndarray
+            Shape (n, tile, tile, 3), uint8, BGR, white-balanced.
+
+        Returns
+        -------
+        Outputs
+            Logits and embeddings, float32.
+
+        Raises
+        ------
+        BundleCorrupt
+            When the network takes tiles of another shape.
+        """
+        ...
+
+
+class InterpreterRuntime:
+    """A TFLite interpreter, of LiteRT or of tflite-runtime: both speak the same language.
+
+    Parameters
+    ----------
+    interpreter_class : type
+        ``Interpreter`` of the runtime's package.
+    name : str
+        Name and version of the runtime.
+    network : bytes
+        The ``.tflite``: one input, bytes on the int8 grid (or float32, 0 to 255); outputs logits and embedding.
+    classes : int
+        Number of classes, by which the logits are told from the embedding.
+    threads : int
+        Threads of the interpreter; one is fastest for networks as small as these.
+
+    Raises
+    ------
+    RuntimeUnavailable
+        When the runtime cannot load the network.
+    BundleCorrupt
+        When the network's inputs or outputs are not as above.
+    """
+
+    def __init__(self, interpreter_class: Any, name: str, network: bytes, classes: int, threads: int) -> None:
+        try:
+            self._interpreter = interpreter_class(model_content=network, num_threads=threads)
+            with native_messages(ANNOUNCEMENT):
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise RuntimeUnavailable("the network", f"{name} cannot load it: {error}", "Verify the bundle") from error
+        self._name = name
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        sizes = [int(output["shape"][-1]) for output in outputs]
+        if len(inputs) != 1 or len(outputs) != 2 or classes not in sizes or sizes[0] == sizes[1]:
+            raise BundleCorrupt("the network", f"expected one input, {classes} logits and an embedding")
+        if inputs[0]["dtype"] not in (np.int8, np.float32):
+            raise BundleCorrupt("the network", f"its input is {np.dtype(inputs[0]['dtype'])}, not int8 or float32")
+        self._is_int8 = inputs[0]["dtype"] == np.int8
+        if self._is_int8 and inputs[0]["quantization"] != BYTE_GRID:
+            raise BundleCorrupt("the network", f"its input is not on the byte grid: {inputs[0]['quantization']}")
+        self._input = inputs[0]["index"]
+        self._tile_shape = tuple(inputs[0]["shape"][1:].tolist())
+        self._logits, self._embedding = sorted(outputs, key=lambda output: int(output["shape"][-1]) != classes)
+
+    @property
+    def name(self) -> str:
+        """Name and version of the runtime."""
+        return self._name
+
+    @property
+    def logit_step(self) -> float:
+        """Size of one quantization step of the logits; 0 for a network with float outputs."""
+        return float(self._logits["quantization"][0])
+
+    def run(self, tiles: NDArray[np.uint8]) -> Outputs:
+        """Judge tiles; see :meth:`Runtime.run`."""
+        if tiles.shape[1:] != self._tile_shape:
+            raise BundleCorrupt("the network", f"takes tiles of {self._tile_shape}, not {tiles.shape[1:]}")
+        values = (tiles ^ 0x80).view(np.int8) if self._is_int8 else tiles.astype(np.float32)
+        interpreter = self._interpreter
+        raw = [
+            np.empty((len(tiles), int(output["shape"][-1])), output["dtype"])
+            for output in (self._logits, self._embedding)
+        ]
+        logits, embedding = self._logits["index"], self._embedding["index"]
+        for i, value in enumerate(values):
+            interpreter.set_tensor(self._input, value[None])
+            interpreter.invoke()
+            raw[0][i] = interpreter.get_tensor(logits)[0]
+            raw[1][i] = interpreter.get_tensor(embedding)[0]
+        return Outputs(_dequantize(raw[0], self._logits), _dequantize(raw[1], self._embedding))
+
+
+def _dequantize(raw: NDArray[Any], details: dict[str, Any]) -> NDArray[np.float32]:
+    scale, zero_point = details["quantization"]
+    values: NDArray[np.float32] = raw.astype(np.float32)
+    return (values - np.float32(zero_point)) * np.float32(scale) if scale else values
+
+
+def _litert(network: bytes, classes: int, threads: int) -> Runtime:
+    from ai_edge_litert import __version__
+    from ai_edge_litert.interpreter import Interpreter
+
+    return InterpreterRuntime(Interpreter, f"litert {__version__}", network, classes, threads)
+
+
+def _tflite_runtime(network: bytes, classes: int, threads: int) -> Runtime:
+    from tflite_runtime import __version__
+    from tflite_runtime.interpreter import Interpreter
+
+    return InterpreterRuntime(Interpreter, f"tflite-runtime {__version__}", network, classes, threads)
+
+
+RUNTIMES: dict[str, tuple[str, Callable[[bytes, int, int], Runtime]]] = {
+    "litert": ("ai_edge_litert", _litert),
+    "tflite-runtime": ("tflite_runtime", _tflite_runtime),
+}
+"""Runtimes by name: the package to install, and what loads a network; the first installed is the default."""
+
+
+def installed() -> list[str]:
+    """Names of the runtimes whose package is installed, the default first."""
+    return [name for name, (package, _) in RUNTIMES.items() if importlib.util.find_spec(package)]
+
+
+def load(network: bytes, classes: int, *, runtime: str | None = None, threads: int = 1) -> Runtime:
+    """Load a network into a runtime.
+
+    Parameters
+    ----------
+    network : bytes
+        The ``.tflite``.
+    classes : int
+        Number of classes.
+    runtime : str, optional
+        Name of the runtime; by default the first installed.
+    threads : int
+        Threads of the interpreter.
+
+    Returns
+    -------
+    Runtime
+        The loaded network.
+
+    Raises
+    ------
+    RuntimeUnavailable
+        When the runtime is not installed, or cannot load the network.
+    """
+    names = installed()
+    name = runtime or (names[0] if names else "litert")
+    if name not in names:
+        raise RuntimeUnavailable(
+            f"runtime {name}",
+            "not installed" if name in RUNTIMES else f"unknown; there are {', '.join(RUNTIMES)}",
+            "`pip install ai-edge-litert`",
+        )
+    try:
+        return RUNTIMES[name][1](network, classes, threads)
+    except ImportError as error:
+        raise RuntimeUnavailable(f"runtime {name}", f"installed but does not load: {error}") from error

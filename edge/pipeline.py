@@ -1,0 +1,180 @@
+"""The way of a frame: quality, scale, tiles, model, verdict. Reading this module top to bottom is reading that way."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge import verdict
+from edge.frame import Frame
+from edge.model import Bundle, Model
+from edge.result import INDETERMINATE, FrameResult, TileResult
+from edge.vision import morphology, nuclei, quality, tiling
+from edge.vision.field import Field, prepare
+from edge.vision.nuclei import Nuclei
+from edge.vision.quality import Quality
+
+DEFAULT_UM_PER_PX = 0.5
+"""Scale at which a frame's quality is measured when no model says another."""
+
+
+class Stopwatch:
+    """Milliseconds of each stage, in the order they ran."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def stage(self, name: str) -> None:
+        """End a stage; the next one begins."""
+        now = time.perf_counter()
+        self.ms[name] = (now - self._last) * 1e3
+        self._last = now
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    field: Field
+    nuclei: Nuclei
+    quality: Quality
+
+
+def _look(frame: Frame, um_per_px: float, watch: Stopwatch) -> _Look:
+    field = prepare(frame.pixels, frame.um_per_px, um_per_px)
+    watch.stage("scale")
+    found = nuclei.find(field.density, um_per_px, field.inside)
+    look = _Look(field, found, quality.assess(field, found.mask))
+    watch.stage("quality")
+    return look
+
+
+def measure(frame: Frame) -> FrameResult:
+    """Measure a frame's quality without classifying it.
+
+    Parameters
+    ----------
+    frame : Frame
+        The captured field.
+
+    Returns
+    -------
+    FrameResult
+        Without a verdict.
+
+    Raises
+    ------
+    ScaleError
+        When the frame's pixel size is out of range.
+    """
+    watch = Stopwatch()
+    look = _look(frame, DEFAULT_UM_PER_PX, watch)
+    return FrameResult(
+        frame=frame.name,
+        sequence=frame.sequence,
+        size_px=(frame.pixels.shape[1], frame.pixels.shape[0]),
+        um_per_px=frame.um_per_px,
+        wall_time_s=frame.wall_time_s,
+        monotonic_s=frame.monotonic_s,
+        sensor=frame.sensor,
+        quality=look.quality,
+        morphology=morphology.measure(look.field, look.nuclei),
+        ms={"capture": frame.capture_ms, **watch.ms},
+    )
+
+
+def classify(frame: Frame, model: Model) -> FrameResult:
+    """Judge a frame.
+
+    Parameters
+    ----------
+    frame : Frame
+        The captured field.
+    model : Model
+        The model, loaded.
+
+    Returns
+    -------
+    FrameResult
+        With a verdict; a frame that is not usable is indeterminate and never reaches the model.
+
+    Raises
+    ------
+    ScaleError
+        When the frame's pixel size is out of range, or too coarse for the model.
+    """
+    bundle, description = model.bundle, model.bundle.description
+    watch = Stopwatch()
+    look = _look(frame, description.um_per_px, watch)
+    corners, total = _corners(look, bundle) if look.quality.usable else (tiling.NO_CORNERS, 0)
+    tiles = tiling.cut(look.field.pixels, corners, description.tiling.tile_px)
+    watch.stage("tile")
+    outputs = model.runtime.run(tiles) if len(tiles) else None
+    rows = [] if outputs is None else [tuple(row) for row in verdict.softmax(outputs.logits).tolist()]
+    watch.stage("infer")
+    novelty = (
+        None if outputs is None else verdict.novelty(outputs.embeddings, bundle.novelty_mean, bundle.novelty_whitening)
+    )
+    decided = _decide(look.quality, rows, novelty, bundle)
+    shape = morphology.measure(look.field, look.nuclei) if look.quality.usable else None
+    watch.stage("verdict")
+    return FrameResult(
+        frame=frame.name,
+        sequence=frame.sequence,
+        size_px=(frame.pixels.shape[1], frame.pixels.shape[0]),
+        um_per_px=frame.um_per_px,
+        wall_time_s=frame.wall_time_s,
+        monotonic_s=frame.monotonic_s,
+        sensor=frame.sensor,
+        quality=look.quality,
+        verdict=decided.label,
+        reason=decided.reason,
+        warnings=_warnings(novelty, bundle),
+        probabilities=dict(zip(description.classes, decided.probabilities, strict=True)) if rows else {},
+        tiles_total=total,
+        tiles=_tile_results(corners, rows, description.um_per_px / frame.um_per_px, bundle),
+        morphology=shape,
+        novelty=novelty,
+        model=bundle.identity,
+        ms={"capture": frame.capture_ms, **watch.ms},
+    )
+
+
+def _corners(look: _Look, bundle: Bundle) -> tuple[tiling.Corners, int]:
+    settings = bundle.description.tiling
+    if settings.strategy == "nuclei":
+        corners = tiling.around(look.nuclei.centres, settings.tile_px)
+        return corners[: settings.most_tiles], len(corners)
+    height, width = look.nuclei.mask.shape
+    corners = tiling.grid(width, height, settings.tile_px, settings.overlap_px)
+    chromatin = tiling.chromatin(corners, settings.tile_px, look.nuclei.mask)
+    richest = np.argsort(-chromatin, kind="stable")[: settings.most_tiles]
+    return corners[np.sort(richest[chromatin[richest] >= settings.least_chromatin])], len(corners)
+
+
+def _decide(found: Quality, rows: list[tuple[float, ...]], novelty: float | None, bundle: Bundle) -> verdict.Verdict:
+    decision, classes = bundle.description.decision, bundle.description.classes
+    decided = verdict.decide(verdict.pool(rows, len(classes)), decision, classes)
+    if not found.usable:
+        return verdict.Verdict(INDETERMINATE, ", ".join(found.reasons), decided.probabilities)
+    if novelty is not None and novelty > 1:
+        return verdict.Verdict(INDETERMINATE, verdict.NO_SMEAR, decided.probabilities)
+    return decided
+
+
+def _warnings(novelty: float | None, bundle: Bundle) -> tuple[str, ...]:
+    if novelty is None or not bundle.description.decision.novelty_warns < novelty <= 1:
+        return ()
+    return (verdict.NEW_MICROSCOPE,)
+
+
+def _tile_results(
+    corners: tiling.Corners, rows: list[tuple[float, ...]], frame_px_per_model_px: float, bundle: Bundle
+) -> tuple[TileResult, ...]:
+    classes = bundle.description.classes
+    size = round(bundle.description.tiling.tile_px * frame_px_per_model_px)
+    placed = np.rint(corners * frame_px_per_model_px).astype(int).tolist()
+    return tuple(
+        TileResult(x, y, size, classes[row.index(max(row))], row) for (x, y), row in zip(placed, rows, strict=True)
+    )

@@ -1,0 +1,199 @@
+"""From tiles to a verdict on a frame and on a sample: pure arithmetic on evidence that can be added up.
+
+A field is judged as a haematologist's differential count is: by the share of its nucleated cells that are of each
+class. Each tile gives its class probabilities as a fraction of a cell; their sum over a frame, or over all frames of a
+sample, is the evidence. With ``n`` tiles, class sums ``s_k`` and the decision's pseudo-counts ``a_k``, temperature
+``T`` and bias ``b_k``, the calibrated probabilities are ``softmax(log((s_k + a_k) / (n + sum(a))) / T + b_k)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.result import INDETERMINATE
+
+TOO_LITTLE = "too little to see"
+LOW_CONFIDENCE = "low confidence"
+NO_SMEAR = "unlike any smear in training"
+NEW_MICROSCOPE = "not the microscope this model was trained on"
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """How a model's tiles become a verdict; all of it measured on groups held out of training.
+
+    Attributes
+    ----------
+    pseudo_counts : tuple of float
+        Cells of each class assumed before any is seen, so that one cell decides less than ten.
+    temperature : float
+        Divisor of the log-shares of the classes (Guo et al. 2017, "On calibration of modern neural networks").
+    bias : tuple of float
+        Added to each class's score: a marrow is myeloma long before most of its cells are plasma cells.
+    least_probability : float
+        A frame whose best class is less probable than this is indeterminate.
+    least_tiles : int
+        A frame with fewer tiles than this is indeterminate.
+    novelty_warns : float
+        Novelty over which a field is from a microscope unlike those trained on; refusal is at 1.
+    """
+
+    pseudo_counts: tuple[Positive, ...]
+    temperature: Positive
+    bias: tuple[float, ...]
+    least_probability: Share
+    least_tiles: Count
+    novelty_warns: Positive
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What tiles say together.
+
+    Attributes
+    ----------
+    cells : tuple of float
+        Sum of the tiles' probabilities for each class.
+    tiles : int
+        Number of tiles.
+    """
+
+    cells: tuple[float, ...]
+    tiles: int
+
+    def __add__(self, other: Evidence) -> Evidence:
+        """Pool the evidence of two frames."""
+        return Evidence(tuple(a + b for a, b in zip(self.cells, other.cells, strict=True)), self.tiles + other.tiles)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision, or the reason for none.
+
+    Attributes
+    ----------
+    label : str
+        A class, or ``"indeterminate"``.
+    reason : str or None
+        Why it is indeterminate.
+    probabilities : tuple of float
+        Calibrated probability of each class.
+    """
+
+    label: str
+    reason: str | None
+    probabilities: tuple[float, ...]
+
+
+def softmax(scores: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Turn scores into probabilities along the last axis.
+
+    Parameters
+    ----------
+    scores : ndarray
+        Any shape, float.
+
+    Returns
+    -------
+    ndarray
+        Same shape, float64; sums to 1 along the last axis.
+    """
+    scores = np.asarray(scores, np.float64)
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def pool(probabilities: Iterable[tuple[float, ...]], classes: int) -> Evidence:
+    """Add up the tiles of a frame.
+
+    Parameters
+    ----------
+    probabilities : iterable of tuple of float
+        Class probabilities of each tile.
+    classes : int
+        Number of classes, for a frame without tiles.
+
+    Returns
+    -------
+    Evidence
+        Their sum.
+    """
+    rows = np.asarray(list(probabilities), np.float64).reshape(-1, classes)
+    return Evidence(tuple(rows.sum(axis=0).tolist()), len(rows))
+
+
+def probabilities(evidence: Evidence, decision: Decision) -> tuple[float, ...]:
+    """Turn evidence into calibrated probabilities; see the module's formula.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Of a frame or a sample.
+    decision : Decision
+        The model's.
+
+    Returns
+    -------
+    tuple of float
+        One probability a class; sums to 1.
+    """
+    cells = np.asarray(evidence.cells) + np.asarray(decision.pseudo_counts)
+    scores = np.log(cells / cells.sum()) / decision.temperature + np.asarray(decision.bias)
+    return tuple(softmax(scores).tolist())
+
+
+def decide(evidence: Evidence, decision: Decision, classes: tuple[str, ...]) -> Verdict:
+    """Decide on a frame or a sample, or abstain.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        What its tiles say.
+    decision : Decision
+        The model's calibration and thresholds.
+    classes : tuple of str
+        The model's classes.
+
+    Returns
+    -------
+    Verdict
+        A class when its probability reaches the threshold, else ``"indeterminate"`` with the reason.
+    """
+    calibrated = probabilities(evidence, decision)
+    if evidence.tiles < decision.least_tiles:
+        return Verdict(INDETERMINATE, TOO_LITTLE, calibrated)
+    best = int(np.argmax(calibrated))
+    if calibrated[best] < decision.least_probability:
+        return Verdict(INDETERMINATE, LOW_CONFIDENCE, calibrated)
+    return Verdict(classes[best], None, calibrated)
+
+
+def novelty(embeddings: NDArray[np.float32], mean: NDArray[np.float32], whitening: NDArray[np.float32]) -> float:
+    """Measure how unlike the training data a frame is.
+
+    The length of the whitened mean embedding of its tiles is their Mahalanobis distance from the training fields
+    (Lee et al. 2018, "A simple unified framework for detecting out-of-distribution samples"), in units of the refusal
+    threshold.
+
+    Parameters
+    ----------
+    embeddings : ndarray
+        Shape (n, d), float32, n at least 1.
+    mean, whitening : ndarray
+        Shapes (d,) and (d, d), from the bundle.
+
+    Returns
+    -------
+    float
+        0 at the middle of the training data; beyond 1 it is no smear.
+    """
+    return float(np.linalg.norm((embeddings.mean(axis=0) - mean) @ whitening))
