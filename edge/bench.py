@@ -1,0 +1,262 @@
+"""How long a frame takes from memory to a logged verdict, beside the least that its parts could take.
+
+The floors are the bare work that cannot be left out: OpenCV's resizes to the model's scale, copies of as many tiles,
+the interpreter's own loop over them, one committed transaction with the same rows. Whole and floors take turns in the
+same run, so that a busy or throttled processor slows both.
+"""
+
+from __future__ import annotations
+
+import importlib
+import resource
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge import pipeline
+from edge.chatter import native_messages
+from edge.errors import ConfigurationError, OutputError
+from edge.frame import Frame, Pixels
+from edge.journal import Journal
+from edge.journal.records import frame_row, tile_rows
+from edge.model import PREFERRED_TYPES, Model
+from edge.model.runtime import ANNOUNCEMENT, RUNTIMES
+from edge.result import FrameResult
+from edge.simulator import Smear, draw
+
+DEFAULT_SIZE_PX = (2560, 1920)
+_WARM_UPS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Medians over the repeats, milliseconds.
+
+    Attributes
+    ----------
+    size_px : tuple of int
+        Width and height of the frame.
+    tiles : int
+        Number of tiles that were judged.
+    total_ms : float
+        From the frame in memory to its record on the disk.
+    stages_ms : dict of str to float
+        The parts of it: scale, quality, tile, infer, verdict, log.
+    floors_ms : dict of str to float
+        Least time for resize, tiles, invoke and transaction.
+    runtime : str
+        Runtime and version.
+    model : str
+        The model.
+    threads : int
+        Threads of the runtime and of OpenCV.
+    repeats : int
+        How many were timed.
+    peak_memory_mb : float
+        Most memory that the process ever held, megabytes.
+    """
+
+    size_px: tuple[int, int]
+    tiles: int
+    total_ms: float
+    stages_ms: dict[str, float]
+    floors_ms: dict[str, float]
+    runtime: str
+    model: str
+    threads: int
+    repeats: int
+    peak_memory_mb: float
+
+    @property
+    def floor_ms(self) -> float:
+        """Sum of the floors."""
+        return sum(self.floors_ms.values())
+
+    @property
+    def ratio(self) -> float:
+        """How many times its floor the whole takes."""
+        return self.total_ms / self.floor_ms
+
+
+def simulated_frame(size_px: tuple[int, int] = DEFAULT_SIZE_PX) -> Frame:
+    """Draw the field that is measured: a marrow full of cells, the same on every machine."""
+    smear = Smear(kind="ALL", size_px=size_px)
+    return Frame(draw(smear, 1).pixels, "bench", 0, smear.um_per_px, time.time(), time.monotonic())
+
+
+def measure(frame: Frame, model: Model, folder: Path, *, threads: int = 1, repeats: int = 30) -> Figures:
+    """Time a frame's way and its floors.
+
+    Parameters
+    ----------
+    frame : Frame
+        What is judged, again and again.
+    model : Model
+        By what.
+    folder : Path
+        On the disk whose speed matters; a temporary folder is made in it, and removed.
+    threads : int
+        Threads that the model was loaded with; OpenCV is given as many.
+    repeats : int
+        How many times, after three that do not count.
+
+    Returns
+    -------
+    Figures
+        The medians.
+
+    Raises
+    ------
+    ConfigurationError
+        When no tile of the frame is judged: there is nothing to time.
+    OutputError
+        When the folder cannot be written.
+    JournalError
+        When the journal in it cannot be.
+    """
+    cv2.setNumThreads(threads)
+    judged = pipeline.classify(frame, model)
+    if not judged.tiles:
+        raise ConfigurationError("The frame to time", "no tile of it is judged", "Time a larger one")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        place = tempfile.TemporaryDirectory(prefix=".wbc-edge-bench-", dir=folder)
+    except OSError as error:
+        raise OutputError(f"folder {folder}", error.strerror or str(error), "Name a journal elsewhere") from error
+    with (
+        place as name,
+        Journal.open(Path(name) / "whole.sqlite3") as journal,
+        closing(_bare_journal(Path(name) / "floor.sqlite3")) as bare,
+    ):
+        sample = journal.sample("bench")
+        stages: list[dict[str, float]] = []
+
+        def whole() -> None:
+            result = pipeline.classify(frame, model)
+            begun_s = time.perf_counter()
+            journal.record(sample, result)
+            stages.append({**result.ms, "log": (time.perf_counter() - begun_s) * 1e3})
+
+        works: dict[str, Callable[[], object]] = {
+            "whole": whole,
+            "resize": _resizes(frame, model),
+            "tiles": _tile_copies(frame, judged, model),
+            "invoke": _invocations(judged, model, threads),
+            "transaction": _transaction(bare, judged),
+        }
+        taken: dict[str, list[float]] = {work: [] for work in works}
+        for _ in range(_WARM_UPS + repeats):
+            for each, work in works.items():
+                begun_s = time.perf_counter()
+                work()
+                taken[each].append((time.perf_counter() - begun_s) * 1e3)
+    medians = {work: statistics.median(ms[_WARM_UPS:]) for work, ms in taken.items()}
+    return Figures(
+        size_px=judged.size_px,
+        tiles=len(judged.tiles),
+        total_ms=medians.pop("whole"),
+        stages_ms={
+            stage: statistics.median(each[stage] for each in stages[_WARM_UPS:])
+            for stage in stages[0]
+            if stage != "capture"
+        },
+        floors_ms=medians,
+        runtime=model.runtime.name,
+        model=model.bundle.identity,
+        threads=threads,
+        repeats=repeats,
+        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+    )
+
+
+def _resizes(frame: Frame, model: Model) -> Callable[[], Pixels]:
+    """Give the bare resizes that bring the frame to the model's scale: halvings, then one step to the exact size."""
+    scale = frame.um_per_px / model.bundle.description.um_per_px
+    height, width = frame.pixels.shape[:2]
+    target = (max(1, round(width * scale)), max(1, round(height * scale)))
+    sizes = []
+    while width >= 2 * target[0] and height >= 2 * target[1]:
+        width, height = width // 2, height // 2
+        sizes.append((width, height))
+    if (width, height) != target:
+        sizes.append(target)
+
+    def work() -> Any:
+        pixels: Any = frame.pixels
+        for size in sizes:
+            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        return pixels
+
+    return work
+
+
+def _tile_copies(frame: Frame, judged: FrameResult, model: Model) -> Callable[[], None]:
+    image = _resizes(frame, model)()
+    side = min(model.bundle.description.tiling.tile_px, *image.shape[:2])
+    scale = frame.um_per_px / model.bundle.description.um_per_px
+    most_x, most_y = image.shape[1] - side, image.shape[0] - side
+    corners = [
+        (min(max(0, round(tile.x_px * scale)), most_x), min(max(0, round(tile.y_px * scale)), most_y))
+        for tile in judged.tiles
+    ]
+
+    def work() -> None:
+        tiles = np.empty((len(corners), side, side, 3), np.uint8)
+        for copy, (x, y) in zip(tiles, corners, strict=True):
+            copy[:] = image[y : y + side, x : x + side]
+
+    return work
+
+
+def _invocations(judged: FrameResult, model: Model, threads: int) -> Callable[[], None]:
+    package = RUNTIMES[model.runtime.name.split()[0]][0]
+    interpreter_class = importlib.import_module(f"{package}.interpreter").Interpreter
+    networks = model.bundle.networks
+    kind = next(kind for kind in PREFERRED_TYPES if kind in networks)
+    interpreter = interpreter_class(model_content=networks[kind], num_threads=threads)
+    with native_messages(ANNOUNCEMENT):
+        interpreter.allocate_tensors()
+    (details,) = interpreter.get_input_details()
+    tile: NDArray[Any] = np.zeros(details["shape"], details["dtype"])
+
+    def work() -> None:
+        for _ in judged.tiles:
+            interpreter.set_tensor(details["index"], tile)
+            interpreter.invoke()
+
+    return work
+
+
+def _bare_journal(path: Path) -> sqlite3.Connection:
+    with Journal.open(path) as journal:
+        journal.sample("bench")
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def _transaction(connection: sqlite3.Connection, judged: FrameResult) -> Callable[[], None]:
+    """Give one commit of the frame's rows, made beforehand, into tables like the journal's."""
+    row = {"sample": 1, "boot_id": "", "software": "", **frame_row(judged)}
+    tiles = [tile[1:] for tile in tile_rows(0, judged.tiles)]
+    into_frames = f"INSERT INTO frames ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
+    into_tiles = "INSERT INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?)"
+    values = tuple(row.values())
+
+    def work() -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        record = connection.execute(into_frames, values).lastrowid
+        connection.executemany(into_tiles, [(record, *tile) for tile in tiles])
+        connection.execute("COMMIT")
+
+    return work

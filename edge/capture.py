@@ -1,0 +1,346 @@
+"""A session at the microscope: frames are captured, judged, logged one by one, and added up to the sample's verdict."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from types import TracebackType
+from typing import Literal
+
+from edge import pipeline, verdict
+from edge.camera import EndOfFrames
+from edge.camera.guard import GuardedCamera
+from edge.errors import ImageError, JournalError, OutputError, WbcError
+from edge.frame import Frame
+from edge.journal import Journal
+from edge.journal.pictures import PictureWriter
+from edge.model import Bundle, Model
+from edge.result import INDETERMINATE, FrameResult, SampleResult
+from edge.verdict import Evidence
+from edge.vision import overlay
+
+Save = Literal["none", "frames", "overlays"]
+"""Which pictures are kept: none, the frames as captured, or the frames with the judged tiles drawn over them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Logged:
+    """A frame that is in the journal.
+
+    Attributes
+    ----------
+    record : int
+        Number of its record.
+    result : FrameResult
+        What was logged.
+    log_ms : float
+        Milliseconds that it took until the record was on the disk.
+    """
+
+    record: int
+    result: FrameResult
+    log_ms: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Failed:
+    """A frame that could not be read, or a picture that could not be kept; the session went on.
+
+    Attributes
+    ----------
+    frame : str
+        Name of the frame.
+    error : WbcError
+        What was wrong.
+    """
+
+    frame: str
+    error: WbcError
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end of a session.
+
+    Attributes
+    ----------
+    sample : str
+        The sample's identifier.
+    frames : int
+        Number of frames that this session logged.
+    decided : SampleResult or None
+        The sample's verdict, over this and earlier sessions; None when there was no model.
+    """
+
+    sample: str
+    frames: int
+    decided: SampleResult | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a model has seen of a sample so far.
+
+    Attributes
+    ----------
+    evidence : Evidence
+        Sum over the frames that are usable and like a smear.
+    frames : int
+        Number of frames judged.
+    indeterminate : int
+        How many of them were indeterminate.
+    """
+
+    evidence: Evidence
+    frames: int = 0
+    indeterminate: int = 0
+
+    def plus(self, result: FrameResult) -> Tally:
+        """Count a frame; an unusable one or one unlike any smear is counted and is no evidence."""
+        evidence = self.evidence
+        if result.quality.usable and result.novelty is not None and result.novelty <= 1:
+            evidence += verdict.pool((tile.probabilities for tile in result.tiles), len(evidence.cells))
+        return Tally(evidence, self.frames + 1, self.indeterminate + (result.verdict == INDETERMINATE))
+
+    def decide(self, sample: str, bundle: Bundle) -> SampleResult:
+        """Decide on the sample, or abstain."""
+        classes = bundle.description.classes
+        decided = verdict.decide(self.evidence, bundle.description.decision, classes)
+        probabilities = dict(zip(classes, decided.probabilities, strict=True)) if self.evidence.tiles else {}
+        return SampleResult(sample, decided.label, decided.reason, probabilities, self.frames, self.indeterminate)
+
+
+class Session:
+    """One sample under the microscope: how its frames are judged and where they are logged.
+
+    A context manager; leaving it waits until the pictures asked for are written.
+
+    Parameters
+    ----------
+    journal : Journal
+        Open for writing.
+    sample : str
+        The sample's identifier. One that the journal knows is continued: its frames judged by the same model count.
+    model : Model, optional
+        By which frames are judged; without one only their quality is measured.
+    save : str
+        Which pictures are kept, in a folder ``pictures`` beside the journal.
+
+    Attributes
+    ----------
+    logged : int
+        Number of frames that this session logged.
+
+    Raises
+    ------
+    JournalError
+        When the journal cannot be read or written.
+    OutputError
+        When the folder of the pictures cannot be written.
+    """
+
+    def __init__(self, journal: Journal, sample: str, *, model: Model | None = None, save: Save = "none") -> None:
+        self.sample = sample
+        self.logged = 0
+        self._journal = journal
+        self._model = model
+        self._save = save
+        self._pictures = None if save == "none" else PictureWriter(journal.path.parent / "pictures")
+        self._number = journal.sample(sample)
+        self._tally = None if model is None else _earlier(journal, sample, model.bundle)
+
+    def __enter__(self) -> Session:
+        """Return the session."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait until the pictures are written."""
+        if self._pictures is not None:
+            self._pictures.close()
+
+    def add(self, frame: Frame) -> Logged:
+        """Judge and log a frame; on return it is on the disk.
+
+        Raises
+        ------
+        ScaleError
+            When the frame's pixel size is out of range, or too coarse for the model.
+        JournalError
+            When it cannot be logged.
+        """
+        result = pipeline.measure(frame) if self._model is None else pipeline.classify(frame, self._model)
+        begun_s = time.perf_counter()
+        record = self._journal.record(self._number, result)
+        log_ms = (time.perf_counter() - begun_s) * 1e3
+        self.logged += 1
+        if self._tally is not None:
+            self._tally = self._tally.plus(result)
+        if self._pictures is not None:
+            self._keep(self._pictures, record, frame, result)
+        return Logged(record, result, log_ms)
+
+    def add_failure(self, frame: str, error: WbcError) -> Failed:
+        """Log that a frame could not be read, or a picture of it not be kept."""
+        self._journal.record_failure(self._number, frame, error)
+        return Failed(frame, error)
+
+    def note(self, kind: str, detail: str) -> None:
+        """Log what happened beside the frames."""
+        self._journal.event(kind, detail, sample_id=self._number)
+
+    def finished_pictures(self) -> Iterator[Failed]:
+        """Log the pictures that are done; yield those that could not be kept."""
+        for picture in () if self._pictures is None else self._pictures.finished():
+            if isinstance(picture.outcome, OutputError):
+                yield self.add_failure(self._journal.frame(picture.record).result.frame, picture.outcome)
+            else:
+                self._journal.attach_picture(picture.record, picture.kind, picture.outcome)
+
+    def finish(self) -> list[Failed | Finished]:
+        """Wait for the pictures, decide on the sample and log the verdict.
+
+        Returns
+        -------
+        list of Failed or Finished
+            Pictures that could not be kept; last the sample.
+        """
+        if self._pictures is not None:
+            self._pictures.close()
+        failed = list(self.finished_pictures())
+        decided = None
+        if self._model is not None and self._tally is not None:
+            decided = self._tally.decide(self.sample, self._model.bundle)
+            self._journal.finish_sample(self._number, decided)
+        return [*failed, Finished(self.sample, self.logged, decided)]
+
+    def _keep(self, pictures: PictureWriter, record: int, frame: Frame, result: FrameResult) -> None:
+        if self._save == "overlays" and self._model is not None:
+            classes = self._model.bundle.description.classes
+            drawn = overlay.draw(frame.pixels, result.tiles, classes, caption(result))
+            pictures.put(record, "overlay", drawn, sample=self.sample)
+        else:
+            pictures.put(record, "frame", frame.pixels, sample=self.sample)
+
+
+def caption(result: FrameResult) -> str:
+    """Write the line over an overlay, such as ``ALL 0.97 - research use only``."""
+    if result.verdict is None or result.verdict == INDETERMINATE:
+        said = f"{INDETERMINATE} ({result.reason})"
+    else:
+        said = f"{result.verdict} {result.probabilities[result.verdict]:.2f}"
+    return f"{said} - research use only"
+
+
+def run(
+    camera: GuardedCamera,
+    session: Session,
+    *,
+    count: int | None = None,
+    interval_s: float = 0.0,
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Generator[Logged | Failed | Finished, None, None]:
+    """Capture, judge and log frames until the camera has no more, `count` is reached, or something ends it.
+
+    Whatever ends it, the sample's verdict so far is logged: after the frames ran out, Ctrl-C, a lost camera, or when
+    the caller closes the generator. Only a journal that fails leaves none.
+
+    Parameters
+    ----------
+    camera : GuardedCamera
+        Open; not closed here.
+    session : Session
+        The sample.
+    count : int, optional
+        At most so many frames, unreadable ones included.
+    interval_s : float
+        Time from the beginning of one capture to that of the next, kept without drift; what was missed is skipped.
+    waiting : callable
+        Makes a context manager that is entered around every wait. An interruption raised there loses nothing: the frame
+        in hand is finished, or was never taken.
+
+    Yields
+    ------
+    Logged, Failed or Finished
+        Each frame as soon as it is logged; at the end the sample.
+
+    Raises
+    ------
+    CameraError, ScaleError, or what `waiting` raises
+        What ended it early, after the sample's verdict.
+    JournalError
+        When the journal fails; all that was yielded is safe in it.
+    """
+    session.note("started", camera.name)
+    ending: BaseException | None = None
+    try:
+        yield from _frames(camera, session, count, interval_s, waiting)
+    except JournalError:
+        raise
+    except BaseException as error:
+        ending = error
+        session.note("stopped", str(error) or type(error).__name__)
+    finished = session.finish()
+    # Whoever closed the generator listens no more; and who gave a wrong pixel size has not seen a sample.
+    if not isinstance(ending, GeneratorExit) and (session.logged or not isinstance(ending, WbcError)):
+        yield from finished
+    if ending is not None:
+        raise ending
+
+
+def _frames(
+    camera: GuardedCamera,
+    session: Session,
+    count: int | None,
+    interval_s: float,
+    waiting: Callable[[], AbstractContextManager[None]],
+) -> Iterator[Logged | Failed]:
+    counters = camera.counters
+    for due_s in islice(ticks(interval_s), count):
+        try:
+            with waiting():
+                time.sleep(max(0.0, due_s - time.monotonic()))
+                frame = camera.read()
+        except EndOfFrames:
+            return
+        except ImageError as error:
+            yield session.add_failure(error.what, error)
+        else:
+            yield session.add(frame)
+            # It holds 15 MB, which must not stay while the next one is captured.
+            del frame
+        yield from session.finished_pictures()
+        if camera.counters.lost > counters.lost:
+            session.note("camera reopened", f"lost {camera.counters.lost} times since it was opened")
+        counters = camera.counters
+
+
+def ticks(interval_s: float, clock: Callable[[], float] = time.monotonic) -> Iterator[float]:
+    """Yield when each frame is due, by the clock; neither drifts when a frame is slow nor catches up what was missed.
+
+    Parameters
+    ----------
+    interval_s : float
+        Time from one frame to the next, seconds; 0 is at once.
+    clock : callable
+        Seconds, monotonic.
+    """
+    begun_s = clock()
+    tick = 0
+    while True:
+        yield begun_s + tick * interval_s
+        missed = math.ceil((clock() - begun_s) / interval_s) if interval_s else 0
+        tick = max(tick + 1, missed)
+
+
+def _earlier(journal: Journal, sample: str, bundle: Bundle) -> Tally:
+    tally = Tally(verdict.pool((), len(bundle.description.classes)))
+    for record in journal.frames(sample=sample):
+        if record.result.model == bundle.identity:
+            tally = tally.plus(record.result)
+    return tally

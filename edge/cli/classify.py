@@ -1,0 +1,70 @@
+"""``wbc-edge classify``: frames from files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from edge.cli import options
+from edge.cli.session import observe
+
+EXAMPLES = """
+\b
+Examples:
+  wbc-edge classify field.png --um-per-px 0.1
+  wbc-edge classify slides/S-17 --um-per-px 0.1 --sample S-17 --save overlays
+  wbc-edge classify 'fields/*.bmp' recording.mp4 --um-per-px 0.1 --json
+
+A file that cannot be read is reported and the others go on; the exit code is
+then that of the first one.
+"""
+
+_TIMEOUT_S = 60.0
+"""For one image: the largest PNG from a slow card takes a Raspberry Pi some seconds."""
+
+
+@click.command("classify", short_help="Judge and log images, folders, videos.", epilog=EXAMPLES)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@options.session_options
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    *,
+    paths: tuple[str, ...],
+    um_per_px: float | None,
+    model: str | None,
+    runtime: str | None,
+    threads: int,
+    **session: Any,
+) -> None:
+    """Judge image files, folders of them, patterns and videos, and log them; all are of one sample."""
+    from edge.camera import CameraSettings
+    from edge.camera.file import VIDEO_SUFFIXES, FileCamera, find_files
+    from edge.camera.guard import GuardedCamera
+    from edge.errors import NoImages
+
+    options.check_um_per_px(um_per_px)
+    options.set_threads(threads)
+    files, missing = [], []
+    for path in paths:
+        try:
+            files += find_files(path)
+        except NoImages as error:
+            missing.append(error)
+    if not files:
+        raise missing[0]
+    settings = CameraSettings(um_per_px, timeout_s=_TIMEOUT_S)
+    some_are_videos = any(file.suffix.lower() in VIDEO_SUFFIXES for file in files)
+    exit_code = observe(
+        lambda: GuardedCamera(
+            ", ".join(paths), settings, opener=lambda _, asked: FileCamera([str(file) for file in files], asked)
+        ),
+        context.obj,
+        model=options.load_model(model, runtime, threads),
+        expected=None if some_are_videos else len(files),
+        missing=missing,
+        **session,
+    )
+    context.exit(exit_code)

@@ -1,0 +1,51 @@
+"""Which commands there are: each is a module of its own, imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from edge import RESEARCH_USE_ONLY, __version__
+from edge.cli.program import Program
+
+_COMMANDS = ("capture", "classify", "log", "model", "bench", "doctor")
+
+
+class Commands(Program):
+    """Imports a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Name the commands in the order of the help."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"edge.cli.{cmd_name}").command
+        return command
+
+
+@click.command(
+    "wbc-edge",
+    cls=Commands,
+    context_settings={"auto_envvar_prefix": "WBC_EDGE", "help_option_names": ["-h", "--help"]},
+    epilog=f"""
+\b
+Try it:  wbc-edge capture --classify --camera sim --count 3
+\b
+Environment: WBC_EDGE_UM_PER_PX=0.1 and the like set an option for good; each
+command's help names its variables. NO_COLOR=1 turns colours off.
+\b
+Completion:  eval "$(_WBC_EDGE_COMPLETE=bash_source wbc-edge)"   (zsh_source, fish_source)
+
+{RESEARCH_USE_ONLY}
+""",
+)
+@click.version_option(__version__, prog_name="wbc-edge")
+@click.option("--debug", is_flag=True, help="Show where an error came from.")
+def command_line(debug: bool) -> None:
+    """From a microscope camera's frame to a logged verdict, beside the microscope."""
+    # Program.invoke reads the option, since it is about what other commands raise.
+    del debug

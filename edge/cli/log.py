@@ -1,0 +1,216 @@
+"""``wbc-edge log``: what the journal holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from edge.cli import options
+from edge.cli.output import left, painted, printable, standard_output, write, write_json
+from edge.cli.report import COLOURS
+from edge.errors import OutputError, WbcError
+
+if TYPE_CHECKING:
+    from edge.journal import FrameRecord
+
+_FRAME = "{:>6}  {}  {}  {}  {}  {:>4}  {}"
+
+
+@click.group("log")
+def command() -> None:
+    """Show and export what was logged."""
+
+
+@command.command(
+    "list",
+    epilog="""
+\b
+Examples:
+  wbc-edge log list
+  wbc-edge log list --sample S-17 --verdict indeterminate
+""",
+)
+@click.option("--sample", metavar="ID", help="Only frames of this sample.")
+@click.option("--verdict", metavar="CLASS", help="Only frames of this verdict.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="The most recent N."
+)
+@options.journal_option
+@options.json_option
+def list_frames(sample: str | None, verdict: str | None, limit: int, journal: str | None, as_json: bool) -> None:
+    """List frames, the most recent last."""
+    from edge.journal.export import to_object
+
+    with options.open_journal_to_read(journal) as log:
+        frames = list(log.frames(sample=sample, verdict=verdict, limit=limit))
+    if as_json:
+        for record in frames:
+            write_json(to_object(record))
+        return
+    write(
+        _FRAME.format(
+            "record", left("time", 19), left("sample", 20), left("frame", 32), left("verdict", 13), "prob", ""
+        )
+    )
+    for record in frames:
+        write(_line(record))
+
+
+@command.command(
+    "samples",
+    epilog="""
+\b
+Example:
+  wbc-edge log samples
+""",
+)
+@options.journal_option
+@options.json_option
+def list_samples(journal: str | None, as_json: bool) -> None:
+    """List samples and their verdicts."""
+    with options.open_journal_to_read(journal) as log:
+        samples = log.samples()
+    if as_json:
+        for sample in samples:
+            write_json(sample)
+        return
+    write(f"{left('sample', 24)}  {left('started', 19)}  frames  verdict")
+    for sample in samples:
+        verdict = sample.result.verdict if sample.result else "–"
+        reason = f" ({sample.result.reason})" if sample.result and sample.result.reason else ""
+        shown = painted(verdict, COLOURS.get(verdict))
+        write(f"{left(sample.name, 24)}  {_time(sample.started_s)}  {sample.frames:>6}  {shown}{reason}")
+
+
+@command.command(
+    "events",
+    epilog="""
+\b
+Example:
+  wbc-edge log events --sample S-17
+""",
+)
+@click.option("--sample", metavar="ID", help="Only events of this sample.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="The most recent N."
+)
+@options.journal_option
+@options.json_option
+def list_events(sample: str | None, limit: int, journal: str | None, as_json: bool) -> None:
+    """List what happened beside the frames: unreadable files, lost cameras, verdicts."""
+    with options.open_journal_to_read(journal) as log:
+        events = log.events(sample=sample, limit=limit)
+    for event in events:
+        if as_json:
+            write_json(event)
+        else:
+            write(
+                f"{_time(event.wall_time_s)}  {left(event.sample or '', 20)}  {event.kind}: {printable(event.detail)}"
+            )
+
+
+@command.command(
+    "show",
+    epilog="""
+\b
+Examples:
+  wbc-edge log show 17
+  wbc-edge log show 17 --json
+""",
+)
+@click.argument("record", type=click.IntRange(min=1))
+@options.journal_option
+@options.json_option
+def show_frame(record: int, journal: str | None, as_json: bool) -> None:
+    """Show what is logged of one frame; with --json, each of its tiles too."""
+    from edge.journal.export import to_object
+
+    with options.open_journal_to_read(journal) as log:
+        found = to_object(log.frame(record))
+    if as_json:
+        write_json(found)
+        return
+    # Hundreds of lines that only a program wants.
+    del found["tiles"]["judged"]
+    for place, value in _leaves(found):
+        write(f"{place:<32}  {printable(value)}")
+
+
+@command.command(
+    "export",
+    epilog="""
+\b
+Examples:
+  wbc-edge log export --out frames.csv
+  wbc-edge log export --format jsonl --sample S-17 | jq .verdict
+""",
+)
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
+@click.option("--out", type=click.Path(), metavar="FILE", help="Where to write.  [default: standard output]")
+@click.option("--sample", metavar="ID", help="Only frames of this sample.")
+@click.option("--verdict", metavar="CLASS", help="Only frames of this verdict.")
+@options.journal_option
+def export(form: str, out: str | None, sample: str | None, verdict: str | None, journal: str | None) -> None:
+    """Export frames: CSV for spreadsheets, or JSON Lines with every tile."""
+    from edge.journal import export as ways_out
+
+    write_to = {"csv": ways_out.to_csv, "jsonl": ways_out.to_json_lines}[form]
+    with (
+        options.open_journal_to_read(journal) as log,
+        standard_output() if out is None else _new_file(Path(out)) as stream,
+    ):
+        write_to(log.frames(sample=sample, verdict=verdict), stream)
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[TextIO]:
+    """Give a file that is there whole at the end of the block, or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
+        part.replace(path)
+    except WbcError:
+        raise
+    except OSError as error:
+        raise OutputError(str(path), error.strerror or str(error), "Name a file that this user can write") from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def _line(record: FrameRecord) -> str:
+    result = record.result
+    verdict = result.verdict or "–"
+    probability = result.probabilities.get(verdict)
+    return _FRAME.format(
+        record.record,
+        _time(result.wall_time_s),
+        left(record.sample, 20),
+        left(result.frame, 32),
+        painted(left(verdict, 13), COLOURS.get(verdict)),
+        "–" if probability is None else f"{probability:.2f}",
+        result.reason or "",
+    ).rstrip()
+
+
+def _time(seconds: float) -> str:
+    try:
+        return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
+    except (ValueError, OverflowError, OSError):  # a clock can have said anything
+        return left("–", 19)
+
+
+def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for key, part in value.items():
+            yield from _leaves(part, f"{place}.{key}" if place else str(key))
+    elif value not in (None, [], {}):
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        yield place, shown

@@ -1,0 +1,118 @@
+"""``wbc-edge model``: which models there are, what they say of themselves, whether they are whole and work here."""
+
+from __future__ import annotations
+
+import click
+
+from edge.cli import options
+from edge.cli.output import left, say_error, write, write_json
+from edge.errors import BundleError, WbcError
+
+
+@click.group("model")
+def command() -> None:
+    """Show and verify models.
+
+    Models are files NAME.wbc: the bundled one, and those in wbc-edge/models in the user's data folder or in
+    $WBC_EDGE_MODELS.
+    """
+
+
+@command.command(
+    "list",
+    epilog="""
+\b
+Example:
+  wbc-edge model list
+""",
+)
+@options.json_option
+@click.pass_context
+def list_models(context: click.Context, as_json: bool) -> None:
+    """List the models there are."""
+    from edge.model import bundle, shelf
+
+    exit_code = 0
+    if not as_json:
+        write(f"{left('name', 28)}  {left('version', 16)}  {left('classes', 24)}  um/px  file")
+    for path in shelf.available(options.model_folder()):
+        try:
+            found = bundle.read(path)
+        except BundleError as error:
+            exit_code = exit_code or error.exit_code
+            say_error(error)
+            continue
+        told = found.description
+        if as_json:
+            described = {"model": found.identity, "version": told.version, "classes": told.classes}
+            write_json({**described, "um_per_px": told.um_per_px, "file": str(path)})
+        else:
+            classes = left(", ".join(told.classes), 24)
+            write(f"{left(found.identity, 28)}  {left(told.version, 16)}  {classes}  {told.um_per_px:>5g}  {path}")
+    context.exit(exit_code)
+
+
+@command.command(
+    "show",
+    epilog="""
+\b
+Examples:
+  wbc-edge model show
+  wbc-edge model show ./new.wbc --json
+""",
+)
+@click.argument("model", required=False)
+@options.json_option
+def show(model: str | None, as_json: bool) -> None:
+    """Show a model's card; with --json, its whole description."""
+    import msgspec
+
+    from edge.model import bundle, shelf
+
+    found = bundle.read(shelf.find(model, options.model_folder()))
+    if as_json:
+        write_json({"model": found.identity, "file": str(found.path), **msgspec.to_builtins(found.description)})
+        return
+    told = found.description
+    write(f"{found.identity}, version {told.version} of {told.created}: {', '.join(told.classes)}")
+    write(f"{told.um_per_px:g} um per pixel, tiles of {told.tiling.tile_px} px; licence: {told.training.licence}")
+    for name, value in told.metrics.items():
+        write(f"  {name}: {value:g}")
+    write(f"\n{found.card.rstrip()}")
+
+
+@command.command(
+    "verify",
+    epilog="""
+\b
+Examples:
+  wbc-edge model verify
+  wbc-edge model verify new.wbc --runtime tflite-runtime
+""",
+)
+@click.argument("models", metavar="[MODEL]...", nargs=-1)
+@options.runtime_options
+@options.json_option
+@click.pass_context
+def verify(context: click.Context, models: tuple[str, ...], runtime: str | None, threads: int, as_json: bool) -> None:
+    """Check every byte of models and run their self-test on this device; without names, all there are."""
+    from edge.model import selftest, shelf
+
+    exit_code = 0
+    for name in models or [str(path) for path in shelf.available(options.model_folder())]:
+        try:
+            model = options.load_model(name, runtime, threads)
+            difference = selftest.check(model.bundle, model.runtime)
+        except WbcError as error:
+            exit_code = exit_code or error.exit_code
+            say_error(error)
+            if as_json:
+                write_json({"file": name, "error": str(error), "exit_code": error.exit_code})
+            continue
+        identity, ran_on = model.bundle.identity, model.runtime.name
+        if as_json:
+            write_json({"model": identity, "file": name, "runtime": ran_on, "largest_difference": difference})
+        else:
+            exactly = "exactly" if difference == 0 else f"to {difference:.3g}"
+            write(f"{identity}: whole; decides {exactly} as where it was made, on {ran_on}")
+    context.exit(exit_code)

@@ -1,0 +1,172 @@
+"""The options that commands share, and what they open."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edge.cli.output import say
+from edge.errors import CameraNotFound, ConfigurationError
+
+if TYPE_CHECKING:
+    from edge.journal import Journal
+    from edge.model import Model
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def size(text: str) -> tuple[int, int]:
+    """Read width and height from text such as ``2560x1920``."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise click.BadParameter(f"{text!r} is no size such as 2560x1920")
+    return int(width), int(height)
+
+
+def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
+    """Make an option whose environment variable is the same for every command: ``WBC_EDGE_`` and its name."""
+    variable = "WBC_EDGE_" + names[0].lstrip("-").replace("-", "_").upper()
+    return click.option(*names, envvar=variable, show_envvar=True, **settings)
+
+
+def journal_option(command: Command) -> Command:
+    """Add ``--journal``."""
+    place = "wbc-edge/journal.sqlite3 in the user's state folder"
+    return option("--journal", type=click.Path(), metavar="FILE", help=f"Journal.  [default: {place}]")(command)
+
+
+def json_option(command: Command) -> Command:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Write JSON for programs, an object a line.")(command)
+
+
+def runtime_options(command: Command) -> Command:
+    """Add ``--runtime`` and ``--threads``."""
+    for decorate in (
+        option(
+            "--threads",
+            type=click.IntRange(1, 64),
+            default=1,
+            show_default=True,
+            help="Threads of the runtime and of OpenCV; one is fastest for small networks.",
+        ),
+        option("--runtime", metavar="NAME", help="litert or tflite-runtime.  [default: the first installed]"),
+    ):
+        command = decorate(command)
+    return command
+
+
+def model_option(command: Command) -> Command:
+    """Add ``--model``."""
+    return option("--model", metavar="BUNDLE", help="Name or file of the model.  [default: the bundled one]")(command)
+
+
+def session_options(command: Command) -> Command:
+    """Add the options of a session at the microscope, real or of files."""
+    for decorate in (
+        json_option,
+        journal_option,
+        click.option(
+            "--save",
+            type=click.Choice(["none", "frames", "overlays"]),
+            default="none",
+            show_default=True,
+            help="Pictures to keep beside the journal.",
+        ),
+        runtime_options,
+        model_option,
+        option(
+            "--um-per-px",
+            type=float,
+            metavar="UM",
+            help="Size of a pixel in micrometres: pixel pitch of the sensor over total magnification.",
+        ),
+        click.option("--sample", metavar="ID", help="Sample to begin or to continue.  [default: a new one]"),
+    ):
+        command = decorate(command)
+    return command
+
+
+def open_journal(path: str | None) -> Journal:
+    """Open the journal for writing, at its usual place when no other is named."""
+    from edge.journal import Journal, default_path
+
+    return Journal.open(path or default_path())
+
+
+def open_journal_to_read(path: str | None) -> Journal:
+    """Open the journal for reading, at its usual place when no other is named."""
+    from edge.journal import Journal, default_path
+
+    return Journal.open_read_only(path or default_path())
+
+
+def model_folder() -> Path:
+    """Name the folder of the user's models: ``$WBC_EDGE_MODELS``, or ``wbc-edge/models`` in the user's data folder."""
+    if folder := os.environ.get("WBC_EDGE_MODELS"):
+        return Path(folder)
+    data = os.environ.get("XDG_DATA_HOME", "")
+    return Path(data if data.startswith("/") else "~/.local/share").expanduser() / "wbc-edge" / "models"
+
+
+def load_model(name: str | None, runtime: str | None, threads: int) -> Model:
+    """Find, load and prove a model."""
+    from edge.model import open_model, shelf
+
+    return open_model(shelf.find(name, model_folder()), runtime=runtime, threads=threads)
+
+
+def set_threads(threads: int) -> None:
+    """Let OpenCV use as many threads as the runtime, for the whole process."""
+    import cv2
+
+    cv2.setNumThreads(threads)
+
+
+def check_um_per_px(um_per_px: float | None) -> None:
+    """Refuse a pixel size that no microscope has, before anything is opened."""
+    from edge.vision import scale
+
+    if um_per_px is not None:
+        scale.check(um_per_px)
+
+
+def sample_name(sample: str | None) -> str:
+    """Name the sample as asked, or by the moment and four random digits, since a Pi may not know what time it is."""
+    if sample is None:
+        return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
+    if not sample.strip():
+        raise ConfigurationError("--sample", "the name is empty", "Leave the option out to begin a new sample")
+    return sample
+
+
+def the_camera(devices: Path = Path("/dev")) -> str:
+    """Name the one camera that is attached.
+
+    Parameters
+    ----------
+    devices : Path
+        Folder of the device nodes.
+
+    Raises
+    ------
+    CameraNotFound
+        When there is none, or more than one.
+    """
+    from edge.camera import attached_cameras
+
+    found = attached_cameras(devices)
+    usable = [camera for camera in found if camera.problem is None]
+    if len(usable) == 1:
+        say(f"Camera {usable[0].specification} ({usable[0].description})")
+        return usable[0].specification
+    if usable:
+        names = ", ".join(camera.specification for camera in usable)
+        raise CameraNotFound("No camera was named", f"attached are {names}", "Choose one with --camera")
+    why = "; ".join(f"{camera.specification}: {camera.problem}" for camera in found) or "none is attached"
+    raise CameraNotFound("No camera", why, "`--camera sim` is the simulated microscope")

@@ -1,0 +1,248 @@
+"""Is this device fit for work? What is installed, what answers, what is about to fail, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from edge import __version__
+from edge.camera import attached_cameras
+from edge.errors import JournalError, WbcError
+from edge.journal import Journal
+from edge.model import open_model, selftest
+from edge.model.runtime import installed
+
+_PACKAGES = ("numpy", "opencv-python-headless", "msgspec", "click", "rich", "ai-edge-litert", "tflite-runtime")
+_EARLIEST_S = datetime(2025, 1, 1, tzinfo=timezone.utc).timestamp()
+"""wbc-edge is younger: no clock that is right shows an earlier time."""
+
+_LITTLE_SPACE_MB, _NO_SPACE_MB = 1000, 100
+_HOT_C = 80.0
+"""A Raspberry Pi slows down from here on."""
+
+_IN_MEMORY = {"tmpfs", "ramfs"}
+_THROTTLED = {
+    0: "the power supply is too weak",
+    1: "the processor is slowed down",
+    2: "the processor is slowed down",
+    3: "the processor is hot and slowed down",
+    16: "the power supply was too weak since the start",
+    18: "the processor was slowed down since the start",
+    19: "the processor was hot and slowed down since the start",
+}
+"""Bits of the Raspberry Pi firmware's ``get_throttled``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    state : str
+        ``ok``, ``warning`` (works, but) or ``problem`` (does not work).
+    what : str
+        What was found.
+    remedy : str
+        What to do about it; empty when it is ok.
+    """
+
+    state: Literal["ok", "warning", "problem"]
+    what: str
+    remedy: str = ""
+
+
+def examine(
+    journal: Path,
+    model: Callable[[], Path],
+    *,
+    runtime: str | None = None,
+    threads: int = 1,
+    root: Path = Path("/"),
+    now_s: Callable[[], float] = time.time,
+) -> Iterator[Finding]:
+    """Look at everything that a session needs; changes nothing but a file that it writes and removes.
+
+    Parameters
+    ----------
+    journal : Path
+        The journal's file; need not exist.
+    model : callable
+        Finds the model's bundle; may raise a ``BundleError``.
+    runtime : str, optional
+        Name of the runtime; by default the first installed.
+    threads : int
+        Threads of the runtime.
+    root : Path
+        Folder below which ``sys``, ``proc`` and ``dev`` are.
+    now_s : callable
+        The wall clock.
+
+    Yields
+    ------
+    Finding
+        As they are found.
+    """
+    yield from _software()
+    yield from _runtimes(threads)
+    yield from _model(model, runtime, threads)
+    yield from _cameras(root / "dev")
+    yield from _disk(journal, root / "proc" / "mounts")
+    yield from _journal(journal)
+    yield from _clock(journal, now_s())
+    yield from _heat(root / "sys")
+
+
+def _software() -> Iterator[Finding]:
+    python = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    versions = []
+    for package in _PACKAGES:
+        try:
+            versions.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            continue
+    yield Finding("ok", f"wbc-edge {__version__}, {python}")
+    yield Finding("ok", ", ".join(versions))
+
+
+def _runtimes(threads: int) -> Iterator[Finding]:
+    names = installed()
+    if not names:
+        yield Finding("problem", "no runtime is installed", "pip install ai-edge-litert")
+        return
+    cores = len(os.sched_getaffinity(0))
+    yield Finding("ok", f"runtimes: {', '.join(names)}; threads: {threads} of {cores} cores")
+    if threads > cores:
+        yield Finding(
+            "warning", f"{threads} threads on {cores} cores", "More threads than cores are slower: --threads 1"
+        )
+
+
+def _model(find: Callable[[], Path], runtime: str | None, threads: int) -> Iterator[Finding]:
+    try:
+        model = open_model(find(), runtime=runtime, threads=threads)
+        difference = selftest.check(model.bundle, model.runtime)
+    except WbcError as error:
+        yield _problem(error)
+        return
+    said = "bit for bit" if difference == 0 else f"to {difference:.3g}"
+    yield Finding("ok", f"model {model.bundle.identity} passes its self-test {said} on {model.runtime.name}")
+
+
+def _cameras(devices: Path) -> Iterator[Finding]:
+    found = attached_cameras(devices)
+    if not found:
+        yield Finding("warning", "no camera is attached", "Plug one in; --camera sim works without")
+    for camera in found:
+        name = f"camera {camera.specification} ({camera.description})"
+        yield Finding("ok", name) if camera.problem is None else Finding("warning", name, camera.problem)
+
+
+def _disk(journal: Path, mounts: Path) -> Iterator[Finding]:
+    folder = next(place for place in journal.absolute().parents if place.exists())
+    probe = folder / f".wbc-edge-{os.getpid()}.part"
+    try:
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        why = error.strerror or str(error)
+        yield Finding(
+            "problem", f"{folder} cannot be written: {why}", "Give this user access, or name another --journal"
+        )
+        return
+    disk = os.statvfs(folder)
+    free_mb = disk.f_bavail * disk.f_frsize / 1e6
+    state: Literal["ok", "warning", "problem"] = "ok"
+    if free_mb < _LITTLE_SPACE_MB:
+        state = "problem" if free_mb < _NO_SPACE_MB else "warning"
+    remedy = "" if state == "ok" else "Free some space: a frame takes some kilobytes, a picture a megabyte or more"
+    yield Finding(state, f"{folder} can be written, {free_mb:,.0f} MB are free", remedy)
+    if _is_in_memory(folder, mounts):
+        yield Finding("warning", f"{folder} is in memory: a restart loses the journal", "Name a --journal on a disk")
+
+
+def _is_in_memory(folder: Path, mounts: Path) -> bool:
+    try:
+        lines = [line.split() for line in mounts.read_text(errors="replace").splitlines()]
+    except OSError:
+        return False
+    above = [fields for fields in lines if len(fields) > 3 and folder.resolve().is_relative_to(fields[1])]
+    if not above:
+        return False
+    # The longest is the nearest; of two on one place, the later lies on top.
+    _, _, kind, options, *_ = max(enumerate(above), key=lambda each: (len(each[1][1]), each[0]))[1]
+    if kind == "overlay":
+        # A Raspberry Pi with an overlay file system keeps what is written in memory.
+        upper = [option.partition("=")[2] for option in options.split(",") if option.startswith("upperdir=")]
+        others = [fields for fields in lines if len(fields) > 3 and fields[2] != "overlay"]
+        return any(
+            fields[2] in _IN_MEMORY and Path(place).is_relative_to(fields[1]) for place in upper for fields in others
+        )
+    return kind in _IN_MEMORY
+
+
+def _journal(path: Path) -> Iterator[Finding]:
+    if not path.exists():
+        yield Finding("ok", f"journal {path}: none yet")
+        return
+    try:
+        with Journal.open_read_only(path) as journal:
+            wrong = journal.check()
+            samples = journal.samples()
+    except JournalError as error:
+        yield _problem(error)
+        return
+    if wrong:
+        remedy = "Move it aside to go on, and recover its rows with `sqlite3 FILE .recover`"
+        yield Finding("problem", f"journal {path} is damaged: {wrong[0]}", remedy)
+        return
+    frames = sum(sample.frames for sample in samples)
+    yield Finding("ok", f"journal {path} is sound: {len(samples)} samples, {frames} frames")
+
+
+def _clock(path: Path, now_s: float) -> Iterator[Finding]:
+    shown = f"{datetime.fromtimestamp(now_s, timezone.utc):%Y-%m-%d %H:%M} UTC"
+    if now_s < _EARLIEST_S:
+        yield Finding("problem", f"the clock is wrong: {shown}", "Set it: sudo timedatectl set-ntp true, or date --set")
+        return
+    newest_s = 0.0
+    try:
+        with Journal.open_read_only(path) as journal:
+            newest_s = max((record.result.wall_time_s for record in journal.frames(limit=1)), default=0.0)
+    except JournalError:
+        pass  # its own finding says so
+    if newest_s > now_s:
+        yield Finding("warning", f"the clock is behind the last frame logged: {shown}", "Check date and time zone")
+    else:
+        yield Finding("ok", f"the clock says {shown}")
+
+
+def _heat(system: Path) -> Iterator[Finding]:
+    readings = [_number(file) for file in sorted(system.glob("class/thermal/thermal_zone*/temp"))]
+    hottest_c = max((reading / 1000 for reading in readings if reading is not None), default=None)
+    if hottest_c is not None:
+        hot = hottest_c >= _HOT_C
+        remedy = "It slows down to save itself: give it a heat sink or a fan" if hot else ""
+        yield Finding("warning" if hot else "ok", f"the processor is at {hottest_c:.0f} degrees Celsius", remedy)
+    for file in sorted(system.glob("devices/platform/soc*/*firmware/get_throttled")):
+        bits = _number(file, base=16) or 0
+        for said in dict.fromkeys(said for bit, said in _THROTTLED.items() if bits >> bit & 1):
+            yield Finding("warning", said, "Use the power supply made for it, and cool it")
+
+
+def _number(file: Path, base: int = 10) -> int | None:
+    try:
+        return int(file.read_text(), base)
+    except (OSError, ValueError):
+        return None
+
+
+def _problem(error: WbcError) -> Finding:
+    return Finding("problem", f"{error.what}: {error.why}" if error.why else error.what, error.remedy)

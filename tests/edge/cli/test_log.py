@@ -1,0 +1,78 @@
+"""`wbc-edge log` shows and exports what was logged, for a person and for a program."""
+
+import csv
+import io
+import json
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def two_samples(simulate, wbc, fields):
+    """Log a simulated sample and one from files, with an error."""
+    simulate("--classify", "--count", 2, "--sample", "S-1")
+    wbc("classify", fields, "--um-per-px", 0.1, "--sample", "S-2")
+
+
+def test_frames_are_listed_the_most_recent_last(wbc):
+    header, *rows = wbc("log", "list").out.splitlines()
+    assert header.split()[:3] == ["record", "time", "sample"]
+    assert [row.split()[0] for row in rows] == ["1", "2", "3", "4"]
+    assert [line["record"] for line in wbc("log", "list", "--sample", "S-2", "--json").lines] == [3, 4]
+    assert [line["record"] for line in wbc("log", "list", "--limit", 1, "--json").lines] == [4]
+    assert wbc("log", "list", "--verdict", "nothing", "--json").lines == []
+
+
+def test_samples_are_listed_with_their_verdicts(wbc):
+    first, second = wbc("log", "samples", "--json").lines
+    assert (first["name"], first["frames"], second["name"], second["frames"]) == ("S-1", 2, "S-2", 2)
+    row = wbc("log", "samples").out.splitlines()[1]
+    assert row.startswith("S-1 ")
+    assert first["result"]["verdict"] in row
+
+
+def test_events_tell_what_went_wrong(wbc):
+    (failure,) = [event for event in wbc("log", "events", "--json").lines if event["kind"] == "failure"]
+    assert failure["frame"].endswith("Feld 2.png")
+    assert "failure: ImageError" in wbc("log", "events", "--sample", "S-2").out
+    assert "failure" not in wbc("log", "events", "--sample", "S-1").out
+
+
+def test_a_frame_is_shown_in_full(wbc):
+    shown = wbc("log", "show", 1).out
+    (whole,) = wbc("log", "show", 1, "--json").lines
+    assert whole["sample"] == "S-1"
+    for place in ("quality.focus", "model", "tiles.total", "boot_id", "ms.infer"):
+        assert f"\n{place} " in shown
+    assert len(whole["tiles"]["judged"]) == whole["tiles"]["used"]
+
+
+def test_a_record_that_is_not_there_has_its_own_code(wbc):
+    ran = wbc("log", "show", 99)
+    assert ran.code == 46
+    assert "record 99" in ran.err
+
+
+def test_both_forms_of_export_hold_every_frame(wbc):
+    rows = list(csv.DictReader(io.StringIO(wbc("log", "export").out, newline="")))
+    lines = wbc("log", "export", "--format", "jsonl").lines
+    assert [int(row["record"]) for row in rows] == [line["record"] for line in lines] == [1, 2, 3, 4]
+    assert [row["verdict"] for row in rows] == [line["verdict"] for line in lines]
+    assert len(wbc("log", "export", "--format", "jsonl", "--sample", "S-1").lines) == 2
+
+
+def test_an_export_to_a_file_is_whole_or_not_there(wbc, tmp_path):
+    path = tmp_path / "Präparate.jsonl"
+    assert wbc("log", "export", "--format", "jsonl", "--out", path).code == 0
+    assert [json.loads(line)["record"] for line in path.read_text("utf-8").splitlines()] == [1, 2, 3, 4]
+    ran = wbc("log", "export", "--out", tmp_path / "nowhere" / "frames.csv")
+    assert ran.code == 50
+    assert [each.name for each in tmp_path.iterdir() if each.suffix == ".part"] == []
+
+
+def test_without_a_journal_that_is_said(wbc, tmp_path):
+    for command in (["list"], ["samples"], ["events"], ["export"], ["show", 1]):
+        ran = wbc("log", *command, "--journal", tmp_path / "none.sqlite3")
+        assert (ran.code, ran.out) == (40, "")
+        assert "none yet" in ran.err
+    assert not (tmp_path / "none.sqlite3").exists()

@@ -1,0 +1,288 @@
+"""A session loses nothing: whatever ends it, all that was shown is logged, and the sample's verdict with it."""
+
+import time
+from contextlib import contextmanager
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from edge.camera import CameraSettings
+from edge.camera.doubles import ScriptedCamera
+from edge.camera.guard import BackOff, GuardedCamera
+from edge.capture import Failed, Finished, Logged, Session, Tally, caption, run, ticks
+from edge.errors import CameraLost, ImageError, JournalError, OutputError, ScaleError, WbcError
+from edge.frame import Frame
+from edge.journal import Journal
+from edge.model import open_model, shelf
+from edge.pipeline import classify, measure
+from edge.result import INDETERMINATE
+from edge.simulator import Smear, draw
+from edge.verdict import Evidence, decide, pool
+
+BLANK = np.full((240, 320, 3), 235, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return open_model(shelf.find(None))
+
+
+@pytest.fixture(scope="module")
+def cells():
+    """Draw a field with cells enough for a model to say something."""
+    return draw(Smear(kind="MM", size_px=(640, 480)), 1).pixels
+
+
+@pytest.fixture
+def journal(tmp_path):
+    with Journal.open(tmp_path / "journal.sqlite3") as journal:
+        yield journal
+
+
+@pytest.fixture
+def scripted():
+    """Give a guarded camera that plays a script."""
+    cameras = []
+
+    def guard(*steps, finite=True, um_per_px=0.1):
+        script = iter(steps)
+        camera = GuardedCamera(
+            "scripted",
+            CameraSettings(um_per_px=um_per_px, timeout_s=5),
+            BackOff(attempts=1, first_delay_s=0),
+            opener=lambda _, settings: ScriptedCamera(script, settings, finite),
+        )
+        cameras.append(camera)
+        return camera
+
+    yield guard
+    for camera in cameras:
+        camera.close()
+
+
+def watched(frames):
+    """Collect what is shown, and what ended it."""
+    shown = []
+    try:
+        for each in frames:
+            shown.append(each)
+    except (WbcError, KeyboardInterrupt) as ending:
+        return shown, ending
+    return shown, None
+
+
+def events(journal):
+    return [event.kind for event in journal.events()]
+
+
+def test_each_frame_is_logged_before_it_is_shown(journal, scripted, model, cells):
+    with Session(journal, "S-1", model=model) as session:
+        for shown in run(scripted(cells, BLANK), session):
+            if isinstance(shown, Logged):
+                assert journal.frame(shown.record).result == shown.result
+                assert shown.log_ms > 0
+            else:
+                assert shown == Finished("S-1", 2, journal.samples()[0].result)
+
+
+def test_the_samples_verdict_is_that_of_all_its_cells(journal, scripted, model, cells):
+    with Session(journal, "S-1", model=model) as session:
+        *frames, finished = run(scripted(cells, cells), session)
+    evidence = sum(
+        (pool((tile.probabilities for tile in frame.result.tiles), 3) for frame in frames), Evidence((0.0,) * 3, 0)
+    )
+    description = model.bundle.description
+    expected = decide(evidence, description.decision, description.classes)
+    assert evidence.tiles > 0
+    assert finished.decided.verdict == expected.label
+    assert tuple(finished.decided.probabilities.values()) == pytest.approx(expected.probabilities)
+
+
+def test_without_a_model_frames_are_measured_and_no_verdict_is_given(journal, scripted, cells):
+    with Session(journal, "S-1") as session:
+        frame, finished = run(scripted(cells), session)
+    assert frame.result.verdict is None
+    assert frame.result.quality.usable
+    assert finished == Finished("S-1", 1, None)
+    assert journal.samples()[0].result is None
+
+
+def test_unusable_frames_are_counted_and_are_no_evidence(model, cells):
+    judged = classify(Frame(cells, "cells", 0, 0.1, 0.0, 0.0), model)
+    blank = classify(Frame(BLANK, "blank", 1, 0.1, 0.0, 0.0), model)
+    nothing = Tally(pool((), 3))
+    assert nothing.plus(judged).evidence.tiles == len(judged.tiles) > 0
+    assert nothing.plus(blank) == Tally(nothing.evidence, 1, 1)
+    decided = nothing.plus(blank).decide("S-1", model.bundle)
+    assert (decided.verdict, decided.probabilities, decided.indeterminate) == (INDETERMINATE, {}, 1)
+
+
+def test_a_sample_is_continued_where_its_journal_ends(journal, scripted, model, cells):
+    for part in ([cells, BLANK], [cells]):
+        with Session(journal, "S-1", model=model) as session:
+            *_, last = run(scripted(*part), session)
+    with Session(journal, "S-2", model=model) as session:
+        *_, at_once = run(scripted(cells, BLANK, cells), session)
+    assert last.frames == 1
+    assert (last.decided.frames, last.decided.indeterminate) == (3, at_once.decided.indeterminate)
+    assert last.decided.verdict == at_once.decided.verdict
+    assert last.decided.probabilities == pytest.approx(at_once.decided.probabilities)
+
+
+def test_frames_that_no_model_or_another_one_judged_do_not_count(journal, scripted, model, cells):
+    with Session(journal, "S-1") as session:
+        list(run(scripted(cells), session))
+    with Session(journal, "S-1", model=model) as session:
+        *_, finished = run(scripted(BLANK), session)
+    assert finished.decided.frames == 1
+
+
+def test_an_unreadable_frame_is_reported_and_logged_and_the_others_go_on(journal, scripted, model, cells):
+    script = scripted(cells, ImageError("torn.png", "the file is truncated"), cells)
+    with Session(journal, "S-1", model=model) as session:
+        shown = list(run(script, session))
+    assert [type(each) for each in shown] == [Logged, Failed, Logged, Finished]
+    assert shown[1].frame == "torn.png"
+    (failure,) = [event for event in journal.events() if event.kind == "failure"]
+    assert (failure.frame, failure.sample) == ("torn.png", "S-1")
+
+
+def test_a_camera_that_comes_back_is_noted(journal, scripted, cells):
+    camera = scripted(cells, CameraLost("scripted", "pulled out"), cells, finite=False)
+    with Session(journal, "S-1") as session:
+        shown = list(run(camera, session, count=2))
+    assert [each.result.sequence for each in shown[:2]] == [0, 1]
+    assert "camera reopened" in events(journal)
+
+
+def test_a_camera_that_does_not_come_back_leaves_the_verdict_so_far(journal, scripted, model, cells):
+    lost = CameraLost("scripted", "pulled out")
+    with Session(journal, "S-1", model=model) as session:
+        shown, ending = watched(run(scripted(cells, lost, lost, finite=False), session))
+    assert isinstance(ending, CameraLost)
+    assert [type(each) for each in shown] == [Logged, Finished]
+    assert journal.samples()[0].result == shown[-1].decided
+    assert events(journal)[-2:] == ["stopped", "verdict"]
+
+
+def test_an_interruption_leaves_the_verdict_so_far(journal, scripted, model, cells):
+    waits = iter([None, None, KeyboardInterrupt()])
+
+    @contextmanager
+    def interrupted_at_the_third_wait():
+        if interruption := next(waits):
+            raise interruption
+        yield
+
+    with Session(journal, "S-1", model=model) as session:
+        shown, ending = watched(run(scripted(*[cells] * 5), session, waiting=interrupted_at_the_third_wait))
+    assert isinstance(ending, KeyboardInterrupt)
+    assert [type(each) for each in shown] == [Logged, Logged, Finished]
+    assert journal.samples()[0].result == shown[-1].decided
+
+
+def test_who_stops_listening_leaves_the_verdict_so_far(journal, scripted, model, cells):
+    with Session(journal, "S-1", model=model) as session:
+        frames = run(scripted(cells, cells), session)
+        next(frames)
+        frames.close()
+    assert journal.samples()[0].result.frames == 1
+
+
+def test_a_failing_journal_stops_the_session_and_keeps_what_was_shown(tmp_path, scripted, model, cells):
+    path = tmp_path / "journal.sqlite3"
+    journal = Journal.open(path)
+    with Session(journal, "S-1", model=model) as session:
+        frames = run(scripted(cells, cells), session)
+        first = next(frames)
+        journal._connection.execute("PRAGMA query_only = ON")
+        with pytest.raises(JournalError):
+            next(frames)
+    journal.close()
+    with Journal.open_read_only(path) as reopened:
+        assert [record.record for record in reopened.frames()] == [first.record]
+
+
+def test_a_wrong_pixel_size_ends_it_before_anything_is_said_of_the_sample(journal, scripted, model, cells):
+    with Session(journal, "S-1", model=model) as session:
+        frames = run(scripted(cells, um_per_px=1.9), session)
+        with pytest.raises(ScaleError, match="too coarse"):
+            next(frames)
+    assert list(journal.frames()) == []
+
+
+def test_count_bounds_the_frames(journal, scripted):
+    with Session(journal, "S-1") as session:
+        shown = list(run(scripted(*[BLANK] * 5), session, count=2))
+    assert [type(each) for each in shown] == [Logged, Logged, Finished]
+
+
+def test_the_interval_is_kept_without_drift():
+    now = 100.0
+    due = ticks(10.0, lambda: now)
+    kept = []
+    for taken_s in (1, 3, 25, 9, 1):
+        kept.append(next(due))
+        now = max(now, kept[-1]) + taken_s
+    assert kept == [100, 110, 120, 150, 160]
+
+
+def test_without_an_interval_frames_follow_at_once():
+    assert list(islice(ticks(0.0, lambda: 100.0), 3)) == [100, 100, 100]
+
+
+def test_frames_wait_for_their_time(journal, scripted):
+    waits = 0
+
+    @contextmanager
+    def counted():
+        nonlocal waits
+        waits += 1
+        begun_s = time.monotonic()
+        yield
+        if waits > 1:
+            assert time.monotonic() - begun_s > 0.01
+
+    with Session(journal, "S-1") as session:
+        *_, last = run(scripted(BLANK, BLANK), session, count=2, interval_s=0.2, waiting=counted)
+    assert (waits, last.frames) == (2, 2)
+
+
+@pytest.mark.parametrize(("save", "kind"), [("frames", "frame"), ("overlays", "overlay")])
+def test_pictures_are_kept_beside_the_journal_and_logged(save, kind, journal, scripted, model, cells):
+    with Session(journal, "Probe 7/ä", model=model, save=save) as session:
+        list(run(scripted(cells, cells), session))
+    for record in journal.frames():
+        (picture,) = record.pictures.values()
+        assert list(record.pictures) == [kind]
+        assert picture.is_relative_to(journal.path.parent / "pictures")
+        assert picture.read_bytes().startswith(b"\xff\xd8\xff")
+
+
+def test_a_picture_that_cannot_be_kept_is_reported_and_the_frames_go_on(journal, scripted, model, cells):
+    folder = journal.path.parent / "pictures"
+    folder.mkdir()
+    (folder / "S-1").write_text("in the way")
+    with Session(journal, "S-1", model=model, save="frames") as session:
+        shown = list(run(scripted(cells, cells), session))
+    kinds = [type(each) for each in shown]
+    assert (kinds.count(Logged), kinds.count(Failed), kinds[-1]) == (2, 2, Finished)
+    assert all(isinstance(each.error, OutputError) for each in shown if isinstance(each, Failed))
+    assert events(journal).count("failure") == 2
+
+
+def test_a_folder_for_pictures_that_cannot_be_made_is_told_at_once(journal):
+    (journal.path.parent / "pictures").write_text("in the way")
+    with pytest.raises(OutputError):
+        Session(journal, "S-1", save="frames")
+    assert journal.samples() == []
+
+
+def test_a_caption_says_what_it_is_not(model, cells):
+    field = Frame(cells, "cells", 0, 0.1, 0.0, 0.0)
+    judged = classify(field, model)
+    for result in (judged, measure(field), classify(Frame(BLANK, "blank", 0, 0.1, 0.0, 0.0), model)):
+        assert caption(result).endswith("research use only")
+        assert caption(result).isascii()
+    assert "blank field" in caption(classify(Frame(BLANK, "blank", 0, 0.1, 0.0, 0.0), model))

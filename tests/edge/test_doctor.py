@@ -1,0 +1,164 @@
+"""The doctor sees what would spoil a session, and says what to do about it."""
+
+import time
+
+import pytest
+
+from edge import doctor
+from edge.doctor import examine
+from edge.errors import BundleNotFound
+from edge.frame import Frame
+from edge.journal import Journal
+from edge.model import shelf
+from edge.pipeline import measure
+from edge.simulator import Smear, draw
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Give a machine whose /sys, /proc and /dev are below a folder."""
+    root = tmp_path / "root"
+    (root / "dev").mkdir(parents=True)
+    (root / "proc").mkdir()
+    (root / "proc" / "mounts").write_text("/dev/sda1 / ext4 rw 0 0\n")
+    zone = root / "sys" / "class" / "thermal" / "thermal_zone0"
+    zone.mkdir(parents=True)
+    (zone / "temp").write_text("45000\n")
+    return root
+
+
+@pytest.fixture
+def found(root, tmp_path):
+    """Examine that machine, and give the findings that are not ok."""
+
+    def look(journal=tmp_path / "journal.sqlite3", model=lambda: shelf.find(None), **settings):
+        findings = list(examine(journal, model, root=root, **settings))
+        assert all(finding.remedy for finding in findings if finding.state != "ok")
+        assert not any(finding.remedy for finding in findings if finding.state == "ok")
+        return [(finding.state, finding.what) for finding in findings if "no camera" not in finding.what]
+
+    return look
+
+
+def unwell(findings):
+    return [finding for finding in findings if finding[0] != "ok"]
+
+
+def test_a_healthy_device_has_no_finding_but_the_missing_camera(found, root):
+    assert unwell(found()) == []
+    (camera,) = [
+        each for each in examine(root / "j.sqlite3", lambda: shelf.find(None), root=root) if each.state != "ok"
+    ]
+    assert "no camera is attached" in camera.what
+    assert "--camera sim" in camera.remedy
+
+
+def test_it_writes_nothing_that_stays(found, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    found()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_missing_model_and_too_many_threads_are_told(found):
+    def find():
+        raise BundleNotFound("model mine", "no such bundle", "see `wbc-edge model list`")
+
+    assert ("problem", "model mine: no such bundle") in found(model=find)
+    assert any("threads on" in what for state, what in found(threads=64) if state == "warning")
+
+
+def test_a_runtime_that_is_not_installed_is_a_problem(found):
+    assert any("abacus" in what for state, what in found(runtime="abacus") if state == "problem")
+
+
+def test_a_camera_without_permission_or_sense_is_told(found, root):
+    (root / "dev" / "video0").touch()
+    (camera,) = unwell(found())
+    assert camera[0] == "warning"
+    assert "video0" in camera[1]
+
+
+@pytest.mark.parametrize(
+    "mounts",
+    [
+        "/dev/sda1 / ext4 rw 0 0\ntmpfs {folder} tmpfs rw 0 0\n",
+        "/dev/sda1 / ext4 rw 0 0\n/dev/sdb {folder} ext4 rw 0 0\ntmpfs {folder} tmpfs rw 0 0\n",
+        "tmpfs /media/root-rw tmpfs rw 0 0\noverlayroot / overlay rw,lowerdir=/ro,upperdir=/media/root-rw/up 0 0\n",
+    ],
+    ids=["tmpfs", "tmpfs-on-top", "overlayroot"],
+)
+def test_a_journal_in_memory_is_told(found, root, tmp_path, mounts):
+    (root / "proc" / "mounts").write_text(mounts.format(folder=tmp_path))
+    (memory,) = unwell(found())
+    assert "in memory" in memory[1]
+
+
+@pytest.mark.parametrize(
+    "mounts",
+    [
+        "tmpfs {folder}/other tmpfs rw 0 0\n/dev/sda1 / ext4 rw 0 0\n",
+        "tmpfs / tmpfs rw 0 0\n/dev/sda1 {folder} ext4 rw 0 0\n",
+        "/dev/sda1 /data ext4 rw 0 0\noverlay / overlay rw,upperdir=/data/up 0 0\n",
+        "nonsense\n",
+    ],
+    ids=["beside", "below", "overlay-on-disk", "unreadable"],
+)
+def test_a_journal_on_a_disk_is_not(found, root, tmp_path, mounts):
+    (root / "proc" / "mounts").write_text(mounts.format(folder=tmp_path))
+    assert unwell(found()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_a_problem(found, tmp_path):
+    (tmp_path / "file").touch()
+    (problem,) = unwell(found(journal=tmp_path / "file" / "journal.sqlite3"))
+    assert problem[0] == "problem"
+    assert "cannot be written" in problem[1]
+
+
+@pytest.mark.parametrize(("least_mb", "state"), [("_LITTLE_SPACE_MB", "warning"), ("_NO_SPACE_MB", "problem")])
+def test_little_space_is_told(found, monkeypatch, least_mb, state):
+    monkeypatch.setattr(doctor, least_mb, 1e12)
+    monkeypatch.setattr(doctor, "_LITTLE_SPACE_MB", 1e12)
+    (disk,) = unwell(found())
+    assert disk[0] == state
+    assert "MB are free" in disk[1]
+
+
+def test_a_journal_is_checked_and_its_clock_compared(found, tmp_path):
+    path = tmp_path / "journal.sqlite3"
+    field = draw(Smear(kind="ALL", size_px=(320, 240)), 1).pixels
+    with Journal.open(path) as journal:
+        tomorrow_s = time.time() + 86400
+        journal.record(journal.sample("S-1"), measure(Frame(field, "field", 0, 0.1, tomorrow_s, 0.0)))
+    findings = found()
+    assert any("1 samples, 1 frames" in what for _, what in findings)
+    (clock,) = unwell(findings)
+    assert "behind the last frame" in clock[1]
+
+
+def test_a_damaged_journal_is_a_problem(found, tmp_path):
+    (tmp_path / "journal.sqlite3").write_bytes(b"no journal" * 1000)
+    (journal,) = unwell(found())
+    assert journal[0] == "problem"
+
+
+def test_a_clock_that_starts_in_1970_is_a_problem(found):
+    (clock,) = unwell(found(now_s=lambda: 100.0))
+    assert clock[0] == "problem"
+    assert "1970" in clock[1]
+
+
+def test_heat_and_a_weak_supply_are_told(found, root):
+    (root / "sys" / "class" / "thermal" / "thermal_zone0" / "temp").write_text("84500\n")
+    firmware = root / "sys" / "devices" / "platform" / "soc" / "soc:firmware"
+    firmware.mkdir(parents=True)
+    (firmware / "get_throttled").write_text("50005\n")
+    told = [what for _, what in unwell(found())]
+    assert any("84 degrees" in what for what in told)
+    assert "the power supply is too weak" in told
+    assert "the processor is slowed down" in told
+
+
+def test_sensors_that_say_nothing_are_passed_over(found, root):
+    (root / "sys" / "class" / "thermal" / "thermal_zone0" / "temp").write_text("unknown\n")
+    assert not any("degrees" in what for _, what in found())
