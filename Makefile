@@ -43,6 +43,9 @@ demo: install ## Capture, judge and log fields of the simulated microscope
 .PHONY: install
 install: .venv/installed ## Make .venv: what the device needs and nothing else
 
+.PHONY: workstation
+workstation: .venv-workstation/installed ## Make .venv-workstation: trainer and convert too
+
 .PHONY: test
 test: ## Run the checks and every suite, the whole one last
 	$(if $(WHOLE),,@echo "skipped: the checks, trainer and convert; they need Python 3.11 to 3.13, here is $(VERSIONS)")
@@ -83,7 +86,7 @@ format: ## Format the code and mend what ruff can mend
 
 .PHONY: clean
 clean: ## Remove the environments and caches
-	rm -rf .venv .venvs .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build wbc_edge.egg-info
+	rm -rf .venv .venv-workstation .venvs .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build wbc_edge.egg-info
 
 
 # $(call ready,FOLDERS): make sure that these environments are there.
@@ -100,6 +103,9 @@ endef
 
 .venv/locked: requirements/device.txt
 	$(call environment,$(or $(PYTHON),$(call path_of,$(NEWEST))))
+
+.venv-workstation/locked: requirements/whole.txt
+	$(call environment,$(or $(PYTHON),$(call path_of,$(firstword $(filter-out 3.10,$(VERSIONS))))))
 
 .venvs/device-%/locked: requirements/device-tests.txt
 	$(call environment,$(call path_of,$*))

@@ -7,7 +7,7 @@ class's ``exit_code``; codes are grouped by kind and never reused:
 ====== =====================================
 code   kind
 ====== =====================================
-2      usage, configuration
+2–9    usage, configuration
 10–19  camera
 20–29  image file
 30–39  model bundle, runtime

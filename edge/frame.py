@@ -45,7 +45,8 @@ class Frame:
     um_per_px : float
         Physical size of a pixel in the plane of the specimen, micrometres.
     wall_time_s : float
-        Seconds since the Unix epoch, UTC, when the frame was complete; may be wrong on a device without a clock battery.
+        Seconds since the Unix epoch, UTC, when the frame was complete; may be wrong on a device without a clock
+        battery.
     monotonic_s : float
         Seconds of the system's monotonic clock at the same moment; comparable only within one boot.
     capture_ms : float

@@ -73,7 +73,7 @@ class FrameResult:
     model : str or None
         ``name@first-12-hex-digits`` of the bundle's SHA-256.
     ms : mapping of str to float
-        Milliseconds of each stage: capture, quality, tile, infer.
+        Milliseconds of each stage in their order: capture, scale, quality; when classified also tile, infer, verdict.
     """
 
     frame: str

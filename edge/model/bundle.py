@@ -23,6 +23,7 @@ import io
 import os
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -226,7 +227,8 @@ def write(bundle: Bundle, path: Path) -> Bundle:
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise OutputError(
             f"bundle {path}", error.strerror or str(error), "Choose a folder that can be written"
         ) from error
