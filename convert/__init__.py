@@ -1,0 +1,1 @@
+"""From a trained network to the bundle that runs on the device, or a refusal."""

@@ -1,0 +1,81 @@
+"""The model card says what must not be believed, and shows controls beside figures."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge import RESEARCH_USE_ONLY
+from edge.model.description import Tiling, Training
+from edge.model.run import Run
+from edge.verdict import Decision
+from trainer import card
+
+
+@pytest.fixture
+def run():
+    decision = Decision(
+        pseudo_counts=(0.1, 0.1),
+        temperature=1.0,
+        bias=(0.0, 0.0),
+        least_probability=0.7,
+        least_tiles=1,
+        novelty_warns=1.0,
+    )
+    training = Training(
+        data=("Fields of Slideville (CC BY 4.0)",),
+        licence="research only",
+        held_out_groups=("slide-19",),
+        command="trainer fit fields.csv",
+        software={"keras": "3.15"},
+    )
+    return Run(
+        name="marrow",
+        version="1",
+        created="2026-11-01",
+        classes=("ALL", "normal"),
+        um_per_px=0.5,
+        tiling=Tiling(strategy="nuclei", tile_px=64),
+        decision=decision,
+        training=training,
+        metrics={},
+    )
+
+
+def figures(auroc, **others):
+    shares = {"fields": 12.0, "ALL": 0.75, "normal": 0.0, "indeterminate": 0.25}
+    return {"verdicts": {"ALL, a": shares}, "pairs": {"ALL against normal, a": {"auroc": auroc, **others}}}
+
+
+def test_it_says_what_the_model_is_and_must_not_be_believed(run):
+    cross_validated = figures(0.97, low=0.9, high=0.99) | {
+        "fields": 12,
+        "decided": 0.75,
+        "accuracy_of_decided": 1.0,
+        "calibration_error": 0.031,
+    }
+    controls = {"mean colour": {"cross-validated": figures(0.61)}}
+    told = card.write(run, {"cross-validated": cross_validated, "controls": controls})
+    assert RESEARCH_USE_ONLY in told
+    assert card.CONFOUNDING in told
+    assert "class and laboratory cannot be told apart" in card.CONFOUNDING
+    for fact in (
+        "# marrow 1",
+        "Licence: research only",
+        "Slideville (CC BY 4.0)",
+        "Held out of training and calibration: slide-19.",
+        "| ALL, a | 12 | 75.0% | 0.0% | 25.0% |",
+        "AUROC ALL against normal, a: 0.970 (95% interval over groups 0.900 to 0.990)",
+        "control: mean colour only",
+        "AUROC ALL against normal, a: 0.610",
+        "expected calibration error 0.031",
+        "    trainer fit fields.csv",
+        "keras 3.15",
+    ):
+        assert fact.casefold() in told.casefold(), fact
+
+
+def test_a_part_that_was_not_measured_is_not_shown(run):
+    told = card.write(run, {"controls": {"mean colour": {"cross-validated": figures(0.61)}}})
+    assert "### Test" not in told
+    assert "### Cross-validated" not in told
+    assert "### Control: mean colour only, test" not in told

@@ -1,0 +1,62 @@
+"""The reader of colour alone finds what colour tells and nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from trainer import controls
+
+FOLDS = (frozenset({"g0", "g1"}), frozenset({"g2", "g3"}))
+
+
+@pytest.fixture
+def two_classes(make_cells):
+    """Ten fields a slide of two classes in one laboratory, alternating."""
+    return make_cells([(label, "lab", f"g{number % 4}") for number in range(40) for label in ("ALL", "normal")], 2)
+
+
+def validated(cells):
+    nothing = cells.where(np.zeros(len(cells.labels), bool))
+    return controls.mean_colour(cells, nothing, FOLDS, 32)["cross-validated"]
+
+
+def area(cells):
+    return validated(cells)["pairs"]["ALL against normal, lab"]["auroc"]
+
+
+def test_two_stains_are_told_apart_by_colour(two_classes):
+    two_classes.tiles[two_classes.labels == 0, ..., 0] //= 2
+    assert area(two_classes) > 0.99
+
+
+def test_two_shapes_in_the_same_stain_are_not(two_classes):
+    for tile, label in zip(two_classes.tiles, two_classes.labels, strict=True):
+        # One square, or four with a quarter of its area each.
+        corners = [(16, 16, 16)] if label == 0 else [(x, y, 8) for x in (10, 30) for y in (10, 30)]
+        for x, y, side in corners:
+            tile[y : y + side, x : x + side] = (90, 40, 80)
+    assert 0.2 < area(two_classes) < 0.8
+
+
+def test_verdicts_are_shares_that_add_up(two_classes):
+    for shares in validated(two_classes)["verdicts"].values():
+        assert sum(value for name, value in shares.items() if name != "fields") == pytest.approx(1)
+
+
+def test_a_class_that_a_fold_lacks_has_no_chance_there(make_cells):
+    cells = make_cells(
+        [(label, "lab", f"g{number % 4}") for number in range(12) for label in ("ALL", "normal")]
+        + [("MM", "lab", "g0"), ("MM", "lab", "g1")]
+    )
+    found = validated(cells)
+    assert found["verdicts"]["MM, lab"]["MM"] == 0
+
+
+def test_the_test_part_is_read_by_a_reader_of_the_training_part(two_classes):
+    two_classes.tiles[two_classes.labels == 0, ..., 0] //= 2
+    groups = two_classes.of("group")
+    training, test = (two_classes.where(np.isin(groups, part)) for part in (["g0", "g1", "g2"], ["g3"]))
+    found = controls.mean_colour(training, test, (frozenset({"g0"}), frozenset({"g1", "g2"})), 32)
+    assert found["test"]["verdicts"]["ALL, lab"]["ALL"] == 1
+    assert found["test"]["verdicts"]["ALL, lab"]["fields"] == 10

@@ -1,0 +1,131 @@
+"""What a manifest may hold, and that each mistake in one is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from trainer import manifest
+from trainer.errors import DataError
+
+ROWS = [
+    ("a.png", "ALL", "g1", "lab", "0.1"),
+    ("b.png", "ALL", "g2", "lab", "0.1"),
+    ("c.png", "normal", "g3", "lab", "0.2"),
+    ("d.png", "normal", "g4", "other", "0.2"),
+]
+
+
+def changed(row, **values):
+    names = ("path", "label", "group", "lab", "um_per_px")
+    return tuple(values.get(name, value) for name, value in zip(names, row, strict=True))
+
+
+def test_rows_become_fields_with_paths_beside_the_manifest(write_manifest):
+    path = write_manifest(ROWS)
+    fields = manifest.read([path])
+    assert [(f.path, f.label, f.group, f.lab, f.um_per_px) for f in fields] == [
+        (path.parent / name, label, group, lab, float(um)) for name, label, group, lab, um in ROWS
+    ]
+    assert manifest.classes(fields) == ("ALL", "normal")
+
+
+def test_several_manifests_are_one_data_set(write_manifest):
+    fields = manifest.read([write_manifest(ROWS[:2], name="1.csv"), write_manifest(ROWS[2:], name="2.csv")])
+    assert [field.group for field in fields] == ["g1", "g2", "g3", "g4"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
+    path = tmp_path / "excel.csv"
+    path.write_bytes(b"\xef\xbb\xbfpath,label,group,lab,um_per_px\r\na.png,ALL,g,l,0.1\r\n")
+    assert manifest.read([path])[0].path == tmp_path / "a.png"
+
+
+def test_labels_are_renamed(write_manifest):
+    fields = manifest.read([write_manifest(ROWS)], {"normal": "benign"})
+    assert {field.label for field in fields} == {"ALL", "benign"}
+
+
+def test_a_mask_beside_the_pictures_is_found(tmp_path, write_manifest):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "masks" / "1.png").write_bytes(b"")
+    rows = [changed(ROWS[0], path="images/1.jpg"), changed(ROWS[1], path="images/2.jpg")]
+    assert [field.mask for field in manifest.read([write_manifest(rows)])] == [tmp_path / "masks" / "1.png", None]
+
+
+def test_a_mask_is_named_in_its_column(tmp_path, write_manifest):
+    path = write_manifest([(*ROWS[0], "m.png"), (*ROWS[1], "")], (*manifest.REQUIRED, "mask"))
+    assert [field.mask for field in manifest.read([path])] == [tmp_path / "m.png", None]
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "told"),
+    [
+        (ROWS, ("path", "label", "group", "lab", "um"), "no column 'um_per_px', unknown column 'um'"),
+        ([changed(ROWS[0], label=" ", lab="")], manifest.REQUIRED, "line 2: label, lab is empty"),
+        ([ROWS[0], changed(ROWS[1], um_per_px="")], manifest.REQUIRED, "line 3: um_per_px is empty"),
+        ([changed(ROWS[0], um_per_px="40x")], manifest.REQUIRED, "line 2: um_per_px is not a pixel size: '40x'"),
+        ([changed(ROWS[0], um_per_px="40")], manifest.REQUIRED, "between 0.01 and 2 um"),
+        ([changed(ROWS[0], um_per_px="nan")], manifest.REQUIRED, "between 0.01 and 2 um"),
+        ([(*ROWS[0], "x")], manifest.REQUIRED, "line 2: has more values than columns"),
+        ([(), (), changed(ROWS[0], um_per_px="")], manifest.REQUIRED, "line 4: um_per_px is empty"),
+        ([*ROWS, changed(ROWS[0], label="all", path="e.png")], manifest.REQUIRED, "differ only in case: ALL, all"),
+        ([*ROWS, changed(ROWS[0], lab="other", path="e.png")], manifest.REQUIRED, "'g1' is in two laboratories"),
+        ([*ROWS, changed(ROWS[0], group="g9")], manifest.REQUIRED, "two labels or groups"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(write_manifest, rows, columns, told):
+    with pytest.raises(DataError, match="manifest") as refused:
+        manifest.read([write_manifest(rows, columns)])
+    assert told in str(refused.value)
+
+
+def test_a_missing_file_and_one_that_is_no_text_are_named(tmp_path):
+    binary = tmp_path / "fields.xlsx"
+    binary.write_bytes(b"PK\x03\x04\xff\xfe")
+    for path in (tmp_path / "missing.csv", binary):
+        with pytest.raises(DataError, match=path.name):
+            manifest.read([path])
+
+
+def test_renaming_a_label_that_no_field_has_is_a_mistake(write_manifest):
+    with pytest.raises(DataError, match=r"--relabel benign.*Labels are ALL, normal"):
+        manifest.read([write_manifest(ROWS)], {"benign": "normal"})
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([], "no field"),
+        (ROWS[:2], "only one class, ALL"),
+        ([*ROWS[:3], changed(ROWS[3], group="g3", lab="lab")], "'normal' has only one group"),
+        ([changed(row, label=row[1].replace("normal", "indeterminate")) for row in ROWS], "no class but the verdict"),
+    ],
+)
+def test_classes_that_cannot_be_learned_are_refused(write_manifest, rows, told):
+    fields = manifest.read([write_manifest(rows)])
+    with pytest.raises(DataError) as refused:
+        manifest.classes(fields)
+    assert told in str(refused.value)
+
+
+def test_the_fingerprint_changes_with_a_picture_a_mask_and_a_label(tmp_path, write_manifest):
+    for name in ("a.png", "b.png", "m.png"):
+        (tmp_path / name).write_bytes(name.encode())
+    columns = (*manifest.REQUIRED, "mask")
+    rows = [(*ROWS[0], "m.png"), (*ROWS[1], "")]
+
+    def fingerprint(relabel=None):
+        return manifest.fingerprint(manifest.read([write_manifest(rows, columns)], relabel))
+
+    seen = [fingerprint(), fingerprint({"ALL": "MM"})]
+    for name in ("a.png", "m.png"):
+        (tmp_path / name).write_bytes(b"changed")
+        seen.append(fingerprint())
+    assert len(set(seen)) == 4
+    assert fingerprint() == seen[-1]
+
+
+def test_a_picture_that_went_away_has_no_fingerprint(write_manifest):
+    with pytest.raises(DataError, match=r"a\.png"):
+        manifest.fingerprint(manifest.read([write_manifest(ROWS)]))

@@ -1,0 +1,215 @@
+"""What a cell may look like elsewhere: other stains, lamps, cameras, sharpness, orientation.
+
+All functions are pure on batches of white-balanced tiles and take their randomness from the generator they are given.
+They are applied after the data are split, in training only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.vision.balance import WHITE
+
+Tiles = NDArray[np.uint8]
+"""A batch of tiles: shape (n, side, side, 3), uint8, BGR, glass at ``edge.vision.balance.WHITE``."""
+
+_DENSITY = -np.log10(np.maximum(np.arange(256), 1) / WHITE).astype(np.float32)
+_SMALLEST_VARIANCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How strongly training tiles are varied; every probability 0 to 1.
+
+    Attributes
+    ----------
+    restain : float
+        Probability that a tile takes the stain of a tile from another laboratory.
+    restain_least_mix : float
+        Least share of the foreign stain in the mixture; the most is 1.
+    zoom : float
+        Largest relative change of size, either way.
+    shift_px : float
+        Largest shift of the cell from the centre, pixels.
+    density_jitter : float
+        Largest relative change of optical density, per channel and common.
+    gamma : float
+        Largest relative change of the camera's exponent.
+    gray : float
+        Probability of losing all colour.
+    blur_px : float
+        Largest sigma of blur, pixels; half of the tiles are blurred or sharpened.
+    noise : float
+        Largest sigma of sensor noise, gray levels.
+    border : float
+        Probability that one or two sides are clear glass, as at the edge of a field.
+    """
+
+    restain: float = 0.75
+    restain_least_mix: float = 0.6
+    zoom: float = 0.15
+    shift_px: float = 4.0
+    density_jitter: float = 0.15
+    gamma: float = 0.2
+    gray: float = 0.1
+    blur_px: float = 1.2
+    noise: float = 6.0
+    border: float = 0.25
+
+
+def stain_statistics(tiles: Tiles) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and covariance of the optical density of each tile.
+
+    Parameters
+    ----------
+    tiles : ndarray
+        Shape (n, side, side, 3), uint8, BGR.
+
+    Returns
+    -------
+    tuple of ndarray
+        Means, shape (n, 3), and covariances, shape (n, 3, 3), float32.
+    """
+    density = _DENSITY[tiles].reshape(len(tiles), -1, 3)
+    mean = density.mean(axis=1)
+    centred = density - mean[:, None]
+    return mean, np.matmul(centred.transpose(0, 2, 1), centred) / density.shape[1]
+
+
+def restain(
+    tiles: Tiles, mean: NDArray[np.float32], covariance: NDArray[np.float32], mix: NDArray[np.float32]
+) -> Tiles:
+    """Give each tile another stain: a linear map of optical density moves its mean and covariance to those given.
+
+    Of all such maps the one that changes the densities least is taken (Monge-Kantorovich, after Pitie and Kokaram
+    2007, "The linear Monge-Kantorovitch linear colour mapping for example-based colour transfer").
+
+    Parameters
+    ----------
+    tiles : ndarray
+        Shape (n, side, side, 3), uint8, BGR.
+    mean : ndarray
+        Shape (n, 3), wanted mean optical density.
+    covariance : ndarray
+        Shape (n, 3, 3), wanted covariance.
+    mix : ndarray
+        Shape (n,), 0 keeps the tile, 1 takes the new stain whole.
+
+    Returns
+    -------
+    ndarray
+        Shape (n, side, side, 3), uint8, BGR.
+    """
+    own_mean, own_covariance = stain_statistics(tiles)
+    own, wanted = (c + _SMALLEST_VARIANCE * np.eye(3) for c in (own_covariance, covariance))
+    root = _power(own, 0.5)
+    inverse = _power(own, -0.5)
+    whole = inverse @ _power(root @ wanted @ root, 0.5) @ inverse
+    m = mix[:, None, None]
+    transport = ((1 - m) * np.eye(3) + m * whole).astype(np.float32)
+    target = (own_mean + mix[:, None] * (mean - own_mean)).astype(np.float32)
+    density = _DENSITY[tiles].reshape(len(tiles), -1, 3) - own_mean[:, None]
+    density = density @ transport.transpose(0, 2, 1) + target[:, None]
+    return _to_levels(density.astype(np.float32, copy=False)).reshape(tiles.shape)
+
+
+def _power(symmetric: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
+    values, vectors = np.linalg.eigh(symmetric)
+    return np.asarray((vectors * np.maximum(values, 0)[:, None, :] ** exponent) @ vectors.transpose(0, 2, 1))
+
+
+def _to_levels(density: NDArray[np.float32]) -> Tiles:
+    levels = WHITE * np.exp(np.float32(-np.log(10.0)) * density)
+    return np.asarray(np.clip(levels + 0.5, 0, 255), np.uint8)
+
+
+def warp(tiles: Tiles, side: int, settings: Augmentation, rng: np.random.Generator) -> Tiles:
+    """Turn, mirror, zoom and shift each tile, and cut its middle.
+
+    Parameters
+    ----------
+    tiles : ndarray
+        Shape (n, larger, larger, 3), uint8, BGR.
+    side : int
+        Side of the tiles wanted, pixels.
+    settings : Augmentation
+        Zoom and shift are used.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray
+        Shape (n, side, side, 3), uint8, BGR.
+    """
+    centre = (tiles.shape[1] - 1) / 2
+    warped = np.empty((len(tiles), side, side, 3), np.uint8)
+    angles = rng.uniform(0, 2 * np.pi, len(tiles))
+    zooms = np.exp(rng.uniform(-1, 1, len(tiles)) * np.log1p(settings.zoom))
+    mirrors = rng.choice((-1.0, 1.0), len(tiles))
+    shifts = rng.uniform(-settings.shift_px, settings.shift_px, (len(tiles), 2))
+    middle = np.array([(side - 1) / 2] * 2)
+    for tile, out, angle, zoom, mirror, shift in zip(tiles, warped, angles, zooms, mirrors, shifts, strict=True):
+        c, s = np.cos(angle) / zoom, np.sin(angle) / zoom
+        turn = np.array([[c, -s * mirror], [s, c * mirror]])
+        offset = centre + shift - turn @ middle
+        cv2.warpAffine(
+            tile,
+            np.column_stack([turn, offset]),
+            (side, side),
+            dst=out,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(WHITE, WHITE, WHITE),
+        )
+    return warped
+
+
+def camera(tiles: Tiles, settings: Augmentation, rng: np.random.Generator) -> Tiles:
+    """Vary what lamp, stain strength, lens and sensor do to each tile.
+
+    Parameters
+    ----------
+    tiles : ndarray
+        Shape (n, side, side, 3), uint8, BGR.
+    settings : Augmentation
+        Strengths.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray
+        Shape (n, side, side, 3), uint8, BGR.
+    """
+    n, side = len(tiles), tiles.shape[1]
+    strength = rng.uniform(-1, 1, (n, 1)) + rng.uniform(-0.5, 0.5, (n, 3))
+    gain = np.exp(strength * np.log1p(settings.density_jitter)).astype(np.float32)
+    offset = rng.normal(0, 0.01, (n, 3)).astype(np.float32)
+    exponent = np.exp(rng.uniform(-1, 1, (n, 1)) * np.log1p(settings.gamma)).astype(np.float32)
+    density = _DENSITY[tiles]
+    scale = (gain * exponent)[:, None, None]
+    density = density * scale + offset[:, None, None]
+    gray = rng.random(n) < settings.gray
+    density[gray] = density[gray].mean(axis=-1, keepdims=True)
+    varied = _to_levels(density)
+    kind = rng.random(n)
+    sigmas = rng.uniform(0.3, max(0.3, settings.blur_px), n)
+    for tile, k, sigma in zip(varied, kind, sigmas, strict=True):
+        if k < 0.5:
+            soft = cv2.GaussianBlur(tile, (0, 0), sigma)
+            tile[:] = soft if k < 0.35 else cv2.addWeighted(tile, 1.8, soft, -0.8, 0)
+    if settings.noise > 0:
+        sigma = rng.uniform(0, settings.noise, (n, 1, 1, 1)).astype(np.float32)
+        noise = rng.standard_normal((n, side, side, 1), dtype=np.float32) * sigma
+        varied = np.clip(varied + noise, 0, 255).astype(np.uint8)
+    bordered = np.flatnonzero(rng.random(n) < settings.border)
+    for i, depth, edge in zip(
+        bordered, rng.integers(1, side // 3, len(bordered)), rng.integers(0, 4, len(bordered)), strict=True
+    ):
+        np.rot90(varied[i], edge)[:depth] = WHITE
+    return varied

@@ -1,0 +1,153 @@
+"""From labelled fields to labelled cells, by the device's own preparation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.camera.decode import read_image
+from edge.errors import WbcError
+from edge.vision import nuclei, tiling
+from edge.vision.field import Field, prepare
+from trainer.errors import DataError
+from trainer.manifest import LabelledField
+
+MOST_UNREADABLE = 0.02
+"""Share of unreadable pictures over which a data set is refused."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """Tiles around the nuclei of a data set; one row a cell.
+
+    Attributes
+    ----------
+    tiles : ndarray
+        Shape (n, side, side, 3), uint8, BGR, white-balanced, at the model's scale.
+    labels : ndarray
+        Shape (n,), int64, index into ``classes``.
+    fields : ndarray
+        Shape (n,), int64, index into ``sources``.
+    classes : tuple of str
+        Class names.
+    sources : tuple of LabelledField
+        The fields that were read.
+    """
+
+    tiles: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    fields: NDArray[np.int64]
+    classes: tuple[str, ...]
+    sources: tuple[LabelledField, ...]
+
+    def of(self, attribute: str) -> NDArray[np.str_]:
+        """Attribute of the source field of each cell: its ``lab``, ``group`` or ``label``; shape (n,)."""
+        return np.array([getattr(source, attribute) for source in self.sources])[self.fields]
+
+    def where(self, chosen: NDArray[np.bool_]) -> Cells:
+        """Return the chosen cells only; ``chosen`` is a mask of shape (n,)."""
+        return Cells(self.tiles[chosen], self.labels[chosen], self.fields[chosen], self.classes, self.sources)
+
+
+def together(first: Cells, second: Cells) -> Cells:
+    """Join the cells of two data sets with the same classes.
+
+    Parameters
+    ----------
+    first, second : Cells
+        Tiles of one size.
+
+    Returns
+    -------
+    Cells
+        Those of the first, then those of the second.
+    """
+    return Cells(
+        np.concatenate([first.tiles, second.tiles]),
+        np.concatenate([first.labels, second.labels]),
+        np.concatenate([first.fields, second.fields + len(first.sources)]),
+        first.classes,
+        first.sources + second.sources,
+    )
+
+
+def extract(
+    sources: Sequence[LabelledField],
+    classes: tuple[str, ...],
+    um_per_px: float,
+    side_px: int,
+    background_class: str | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Cells:
+    """Cut a tile around every nucleus of every field.
+
+    Where a field has a mask of the cells of its class, the nuclei outside it take the background class: a marrow with
+    myeloma holds many cells that are none.
+
+    Parameters
+    ----------
+    sources : sequence of LabelledField
+        The data set.
+    classes : tuple of str
+        Class names, in the order of the network's outputs.
+    um_per_px : float
+        The model's scale, micrometres.
+    side_px : int
+        Side of the tiles; larger than the model's, so that they can be turned and zoomed.
+    background_class : str, optional
+        Class of cells outside a mask; None leaves them out.
+    progress : callable
+        Called with the number of fields done.
+
+    Returns
+    -------
+    Cells
+        All cells.
+
+    Raises
+    ------
+    DataError
+        When over 2% of the pictures are unreadable, or a class has no cell.
+    """
+    read: list[LabelledField] = []
+    unreadable: list[str] = []
+    tiles, labels, owners = [], [], []
+    for done, source in enumerate(sources, start=1):
+        progress(done)
+        try:
+            field = prepare(read_image(source.path), source.um_per_px, um_per_px)
+        except WbcError as error:
+            unreadable.append(str(error))
+            continue
+        centres = nuclei.find(field.density, um_per_px, field.inside).centres
+        label = np.full(len(centres), classes.index(source.label))
+        if source.mask is not None:
+            inside = _inside(centres, source, field)
+            label[~inside] = classes.index(background_class) if background_class else -1
+        kept = label >= 0
+        tiles.append(tiling.cut(field.pixels, tiling.around(centres[kept], side_px), side_px))
+        labels.append(label[kept])
+        owners.append(np.full(int(kept.sum()), len(read)))
+        read.append(source)
+    if len(unreadable) > MOST_UNREADABLE * len(sources):
+        raise DataError(f"{len(unreadable)} of {len(sources)} pictures", f"unreadable, the first: {unreadable[0]}")
+    cells = Cells(np.concatenate(tiles), np.concatenate(labels), np.concatenate(owners), classes, tuple(read))
+    for index, name in enumerate(classes):
+        if not (cells.labels == index).any():
+            raise DataError(f"class {name!r}", "no nucleus was found in its fields", "Check um_per_px")
+    return cells
+
+
+def _inside(centres: NDArray[np.float32], source: LabelledField, field: Field) -> NDArray[np.bool_]:
+    # In its own depth: of a mask that numbers its cells in 16 bits, 8 would be black.
+    mask = cv2.imread(str(source.mask), cv2.IMREAD_ANYDEPTH)
+    if mask is None:
+        raise DataError(f"mask {source.mask}", "cannot be read", "Remove it from the manifest, or mend it")
+    height, width = field.pixels.shape[:2]
+    mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+    x, y = np.rint(centres).astype(np.intp).T
+    return np.asarray(mask[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)] > 0)

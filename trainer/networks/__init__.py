@@ -1,0 +1,11 @@
+"""Networks by name; another is added with a module and a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from trainer.networks import cell_dense
+
+NETWORKS: dict[str, Callable[[int, int], Any]] = {"cell-dense": cell_dense.build}
+"""Builders: side of the tiles and number of classes to a Keras model with outputs logits and embedding."""

@@ -1,0 +1,86 @@
+"""Honest splits: whole groups only; where a laboratory has a single group, the whole laboratory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from trainer.errors import DataError
+from trainer.manifest import LabelledField
+
+
+class Parts(NamedTuple):
+    """Groups of the parts of a data set.
+
+    Attributes
+    ----------
+    test : frozenset of str
+        What neither the network nor its calibration sees.
+    folds : tuple of frozenset of str
+        The others, dealt out for cross-validation.
+    """
+
+    test: frozenset[str]
+    folds: tuple[frozenset[str], ...]
+
+    @property
+    def training(self) -> frozenset[str]:
+        """Every group but the test part's."""
+        return frozenset().union(*self.folds)
+
+
+def by_group(fields: Sequence[LabelledField], hold_out: Sequence[str], folds: int, seed: int) -> Parts:
+    """Split a data set by group.
+
+    The groups of each class of each laboratory are dealt out over the folds; a laboratory's only group falls into
+    one fold, so that fold measures a laboratory that its network never saw.
+
+    Parameters
+    ----------
+    fields : sequence of LabelledField
+        The data set.
+    hold_out : sequence of str
+        Groups, or laboratories, of the test part.
+    folds : int
+        Number of folds, at least 2; there are fewer when there are fewer groups.
+    seed : int
+        Seed of the deal.
+
+    Returns
+    -------
+    Parts
+        Disjoint groups that together are all.
+
+    Raises
+    ------
+    DataError
+        When a held-out name is unknown, or a class would be missing from a fold's training part.
+    """
+    names = {field.group for field in fields} | {field.lab for field in fields}
+    unknown = sorted(set(hold_out) - names)
+    if unknown:
+        raise DataError(f"--hold-out {unknown[0]}", "is neither a group nor a laboratory of the manifest")
+    test = {field.group for field in fields if field.group in hold_out or field.lab in hold_out}
+    origins: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for field in fields:
+        if field.group not in test:
+            origins[field.label, field.lab].add(field.group)
+    rng = np.random.default_rng(seed)
+    dealt: list[set[str]] = [set() for _ in range(folds)]
+    turn = 0
+    for _, groups in sorted(origins.items(), key=lambda item: (len(item[1]) == 1, item[0])):
+        for group in rng.permutation(sorted(groups - set().union(*dealt))).tolist():
+            dealt[turn % folds].add(group)
+            turn += 1
+    for label in sorted({field.label for field in fields}):
+        homes = {number for number, fold in enumerate(dealt) for f in fields if f.label == label and f.group in fold}
+        if len(homes) < 2:
+            raise DataError(
+                f"class {label!r}",
+                "has fewer than two groups to train on",
+                "Hold out less, or add fields of another slide",
+            )
+    return Parts(frozenset(test), tuple(frozenset(fold) for fold in dealt if fold))

@@ -1,0 +1,84 @@
+"""Arithmetic of figures: areas under curves with intervals over groups, errors of calibration."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 1000
+
+
+def auroc_with_interval(
+    positive: NDArray[np.bool_], score: NDArray[np.float64], groups: NDArray[np.str_], seed: int
+) -> dict[str, float]:
+    """Area under the ROC curve with a 95% interval from resampling whole groups.
+
+    Parameters
+    ----------
+    positive : ndarray
+        Shape (n,), bool.
+    score : ndarray
+        Shape (n,), float, higher is more positive.
+    groups : ndarray
+        Shape (n,), the unit that is resampled: fields of one group are not independent.
+    seed : int
+        Seed of the resampling.
+
+    Returns
+    -------
+    dict
+        ``auroc``, ``low``, ``high``; the bounds are missing when a resample never holds both classes.
+    """
+    names, members = np.unique(groups, return_inverse=True)
+    wins, positives, negatives = _wins(positive, score, members, len(names))
+    drawn = np.random.default_rng(seed).integers(0, len(names), (RESAMPLES, len(names)))
+    times = np.array([np.bincount(sample, minlength=len(names)) for sample in drawn])
+    pairs = (times @ positives) * (times @ negatives)
+    found = ((times @ wins) * times).sum(axis=1)[pairs > 0] / pairs[pairs > 0]
+    result = {"auroc": float(wins.sum() / (positives.sum() * negatives.sum()))}
+    if len(found):
+        low, high = np.quantile(found, (0.025, 0.975)).tolist()
+        result |= {"low": low, "high": high}
+    return result
+
+
+def _wins(
+    positive: NDArray[np.bool_], score: NDArray[np.float64], members: NDArray[np.intp], groups: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Count how often positives of each group (row) score higher than negatives of each (column); a tie is a half.
+
+    The area under the curve is the share of such wins, so that a resample of groups needs these counts only.
+    """
+    wins = np.zeros((groups, groups))
+    for group in np.unique(members[~positive]):
+        beaten = np.sort(score[~positive & (members == group)])
+        ranks = np.searchsorted(beaten, score[positive], "left") + np.searchsorted(beaten, score[positive], "right")
+        wins[:, group] = np.bincount(members[positive], ranks / 2, groups)
+    of_each = [np.bincount(members[chosen], minlength=groups) for chosen in (positive, ~positive)]
+    return wins, of_each[0], of_each[1]
+
+
+def expected_calibration_error(probabilities: NDArray[np.float64], labels: NDArray[np.int64], bins: int = 10) -> float:
+    """Mean gap between confidence and accuracy over bins of confidence (Guo et al. 2017).
+
+    Parameters
+    ----------
+    probabilities : ndarray
+        Shape (n, classes).
+    labels : ndarray
+        Shape (n,), true class.
+    bins : int
+        Number of bins of equal width.
+
+    Returns
+    -------
+    float
+        0 (perfect) to 1.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap = 0.0
+    for members in (bin_of == occupied for occupied in np.unique(bin_of)):
+        gap += abs(float(right[members].mean() - confidence[members].mean())) * float(members.mean())
+    return gap
