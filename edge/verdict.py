@@ -180,9 +180,9 @@ def decide(evidence: Evidence, decision: Decision, classes: tuple[str, ...]) -> 
 def novelty(embeddings: NDArray[np.float32], mean: NDArray[np.float32], whitening: NDArray[np.float32]) -> float:
     """Measure how unlike the training data a frame is.
 
-    The length of the whitened mean embedding of its tiles is their Mahalanobis distance from the training fields
-    (Lee et al. 2018, "A simple unified framework for detecting out-of-distribution samples"), in units of the refusal
-    threshold.
+    The length of a tile's whitened embedding is its Mahalanobis distance from the training tiles (Lee et al. 2018, "A
+    simple unified framework for detecting out-of-distribution samples"), in units of the refusal threshold; a frame's
+    is the mean over its tiles. Averaging embeddings instead would put noise, whose tiles lie all around, in the middle.
 
     Parameters
     ----------
@@ -196,4 +196,4 @@ def novelty(embeddings: NDArray[np.float32], mean: NDArray[np.float32], whitenin
     float
         0 at the middle of the training data; beyond 1 it is no smear.
     """
-    return float(np.linalg.norm((embeddings.mean(axis=0) - mean) @ whitening))
+    return float(np.linalg.norm((embeddings - mean) @ whitening, axis=1).mean())

@@ -11,10 +11,10 @@ from edge.verdict import Decision
 from trainer.evaluate import Judged
 
 _RIDGE = 1e-3
-_SHRINKAGE = 0.05
+_SHRINKAGE = 0.005
 
-REFUSAL_OVER_KNOWN = 1.5
-"""Least distance of refusal over that of the furthest hundredth of known fields."""
+REFUSAL_OVER_KNOWN = 1.2
+"""Distance of refusal over that of the furthest hundredth of known fields."""
 
 
 def fit_decision(held_out: Judged, restained: Judged, least_probability: float, novelty_warns: float) -> Decision:
@@ -66,14 +66,14 @@ def fit_decision(held_out: Judged, restained: Judged, least_probability: float, 
 def fit_novelty(
     embeddings: NDArray[np.float32], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Fit mean and whitening of the fields' mean embeddings, not yet scaled to the refusal threshold.
+    """Fit mean and whitening of the cells' embeddings, not yet scaled to the refusal threshold.
 
     Parameters
     ----------
     embeddings : ndarray
-        Shape (fields, d), mean embedding of each training field.
+        Shape (cells, d), embedding of each training cell.
     weights : ndarray
-        Shape (fields,), weight of each field, so that no laboratory is the norm.
+        Shape (cells,), weight of each cell, so that no laboratory is the norm.
 
     Returns
     -------
@@ -99,16 +99,14 @@ def novelty_thresholds(known: NDArray[np.floating], foreign: NDArray[np.floating
         Shape (n,), Mahalanobis distance of held-out fields of laboratories that were trained on; where each laboratory
         is a single group it is empty, and the left-out ones stand for them.
     foreign : ndarray
-        Shape (m,), that of fields of laboratories left out whole; may be empty.
+        Shape (m,), that of fields of laboratories left out whole.
 
     Returns
     -------
     tuple of float
-        Distance of the warning, at the 99th percentile of known laboratories, and of refusal: half as far again, and in
-        any case beyond the left-out laboratories' 99th percentile, since a new laboratory's smear is a smear.
+        Distance of the warning, at the 99th percentile of known laboratories, and of refusal, a fifth further: about
+        where the 99th percentile of each left-out laboratory was found, since a new laboratory's smear is a smear;
+        noise, writing and photographs lie beyond.
     """
     warns = float(np.quantile(known if len(known) else foreign, 0.99))
-    refuses = REFUSAL_OVER_KNOWN * warns
-    if len(foreign):
-        refuses = max(refuses, float(np.quantile(foreign, 0.99)))
-    return warns, refuses
+    return warns, REFUSAL_OVER_KNOWN * warns

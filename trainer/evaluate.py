@@ -57,11 +57,24 @@ class Judged(Origins):
     evidence : list of Evidence
         Of each field.
     embeddings : ndarray
-        Shape (fields, d), float32, mean over the field's cells.
+        Shape (cells, d), float32.
+    owners : ndarray
+        Shape (cells,), int64, field of each cell.
     """
 
     evidence: list[Evidence]
     embeddings: NDArray[np.float32]
+    owners: NDArray[np.int64]
+
+    @property
+    def cell_weights(self) -> NDArray[np.float64]:
+        """Weight of each cell: a field's is shared by its cells; shape (cells,), sums to 1."""
+        return np.asarray((self.weights / np.bincount(self.owners))[self.owners])
+
+    def distances(self, mean: NDArray[np.float32], whitening: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Novelty of each field, as :func:`edge.verdict.novelty` measures it; shape (fields,)."""
+        of_cells = np.linalg.norm((self.embeddings - mean) @ whitening, axis=1)
+        return np.asarray(np.bincount(self.owners, of_cells) / np.bincount(self.owners))
 
 
 def pooled(cells: Cells, values: NDArray[np.floating]) -> tuple[Origins, NDArray[np.float64], NDArray[np.int64]]:
@@ -107,7 +120,7 @@ def judge(network: Any, cells: Cells, side_px: int) -> Judged:
     Returns
     -------
     Judged
-        Evidence and embedding of each field.
+        Evidence of each field, embedding of each cell.
     """
     margin = (cells.tiles.shape[1] - side_px) // 2
     middle = slice(margin, margin + side_px)
@@ -117,17 +130,15 @@ def judge(network: Any, cells: Cells, side_px: int) -> Judged:
     ]
     probabilities = verdict.softmax(np.concatenate([np.asarray(logits) for logits, _ in chunks]))
     embeddings = np.concatenate([np.asarray(embedding) for _, embedding in chunks])
-    origins, sums, counts = pooled(cells, np.hstack([probabilities, embeddings]))
-    classes = len(cells.classes)
+    origins, sums, counts = pooled(cells, probabilities)
     return Judged(
         labels=origins.labels,
         groups=origins.groups,
         labs=origins.labs,
         classes=origins.classes,
-        evidence=[
-            Evidence(tuple(row), count) for row, count in zip(sums[:, :classes].tolist(), counts.tolist(), strict=True)
-        ],
-        embeddings=(sums[:, classes:] / counts[:, None]).astype(np.float32),
+        evidence=[Evidence(tuple(row), count) for row, count in zip(sums.tolist(), counts.tolist(), strict=True)],
+        embeddings=embeddings.astype(np.float32),
+        owners=np.unique(cells.fields, return_inverse=True)[1],
     )
 
 
@@ -179,6 +190,7 @@ def joined(parts: list[Judged]) -> Judged:
     Judged
         All their fields.
     """
+    before = np.cumsum([0, *(len(part.labels) for part in parts)])
     return Judged(
         labels=np.concatenate([part.labels for part in parts]),
         groups=np.concatenate([part.groups for part in parts]),
@@ -186,6 +198,7 @@ def joined(parts: list[Judged]) -> Judged:
         classes=parts[0].classes,
         evidence=[evidence for part in parts for evidence in part.evidence],
         embeddings=np.concatenate([part.embeddings for part in parts]),
+        owners=np.concatenate([part.owners + start for part, start in zip(parts, before, strict=False)]),
     )
 
 

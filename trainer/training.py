@@ -182,7 +182,7 @@ def fit(
     validated = _cross_validate(training, drawn, dealt, settings, progress)
     network = _train(_with(training, drawn), settings, "training", progress)
     judged = evaluate.judge(network, training, settings.tile_px)
-    mean, whitening = calibrate.fit_novelty(judged.embeddings, judged.weights)
+    mean, whitening = calibrate.fit_novelty(judged.embeddings, judged.cell_weights)
     whitening = (whitening / validated.refuses).astype(np.float32)
     decision = calibrate.fit_decision(
         validated.held_out, validated.restained, settings.least_probability, validated.warns / validated.refuses
@@ -193,8 +193,7 @@ def fit(
     }
     if len(test.labels):
         tested = evaluate.judge(network, test, settings.tile_px)
-        distances = np.linalg.norm((tested.embeddings - mean) @ whitening, axis=1)
-        report["test"] = evaluate.figures(tested, distances, decision, settings.seed)
+        report["test"] = evaluate.figures(tested, tested.distances(mean, whitening), decision, settings.seed)
     report["controls"] = {"mean colour": controls.mean_colour(training, test, dealt, settings.tile_px)}
     now = datetime.datetime.now(datetime.UTC)
     run = Run(
@@ -281,11 +280,11 @@ def _cross_validate(
         seen, unseen = training.where(~outside), training.where(outside)
         network = _train(_with(seen, drawn), settings, f"fold {number} of {len(folds)}", progress)
         judged = evaluate.judge(network, seen, settings.tile_px)
-        mean, whitening = calibrate.fit_novelty(judged.embeddings, judged.weights)
+        mean, whitening = calibrate.fit_novelty(judged.embeddings, judged.cell_weights)
         held_out.append(evaluate.judge(network, unseen, settings.tile_px))
         dressed = evaluate.restained(unseen, seen, settings.tile_px, settings.seed)
         restained.append(evaluate.judge(network, dressed, settings.tile_px))
-        distance = np.linalg.norm((held_out[-1].embeddings - mean) @ whitening, axis=1)
+        distance = held_out[-1].distances(mean, whitening)
         is_known = np.isin(held_out[-1].labs, np.unique(labs[~outside]))
         known.append(distance[is_known])
         foreign.append(distance[~is_known])

@@ -56,7 +56,7 @@ class Bundle:
     card : str
         Model card, Markdown.
     novelty_mean : ndarray
-        Shape (d,), float32, mean embedding of the training fields.
+        Shape (d,), float32, mean embedding of the training tiles.
     novelty_whitening : ndarray
         Shape (d, d), float32; the length of ``(embedding - mean) @ whitening`` is the novelty: a Mahalanobis
         distance, scaled so that what is no smear lies beyond 1.

@@ -41,9 +41,8 @@ def glass_level(pixels: Pixels, inside: NDArray[np.uint8] | None = None) -> NDAr
     ndarray
         Shape (3,), float32, 16 to 255, BGR.
     """
-    step = sampling_step(pixels)
-    pixels = np.ascontiguousarray(pixels[::step, ::step])
-    inside = None if inside is None else np.ascontiguousarray(inside[::step, ::step])
+    pixels = sampled(pixels)
+    inside = None if inside is None else sampled(inside)
     darkest = darkest_channel(pixels)
     histogram = cv2.calcHist([darkest], [0], inside, [256], [0, 256]).ravel()
     total = histogram.sum()
@@ -56,20 +55,25 @@ def glass_level(pixels: Pixels, inside: NDArray[np.uint8] | None = None) -> NDAr
     return np.maximum(np.asarray(cv2.mean(pixels, glass.view(np.uint8))[:3], np.float32), _DARKEST_GLASS)
 
 
-def sampling_step(pixels: NDArray[np.uint8]) -> int:
-    """Choose how many pixels to go on each way when a statistic is taken: some 50,000 samples are plenty.
+def sampled(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Take some 50,000 pixels of a large image, evenly spaced: plenty for a statistic.
 
     Parameters
     ----------
-    pixels : ndarray
-        Shape (height, width, ...).
+    image : ndarray
+        Shape (height, width) or (height, width, 3), uint8.
 
     Returns
     -------
-    int
-        1 for a small image; 2 from 192,000 pixels, 3 from 432,000.
+    ndarray
+        Every second pixel each way from 192,000 pixels on, every third from 432,000; a smaller image itself.
     """
-    return max(1, int(np.sqrt(pixels.shape[0] * pixels.shape[1] / _SAMPLES)))
+    step = int(np.sqrt(image.shape[0] * image.shape[1] / _SAMPLES))
+    if step < 2:
+        return image
+    # Slicing does the same five times as slowly.
+    chosen = cv2.resize(image, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_NEAREST)
+    return chosen.astype(np.uint8, copy=False)
 
 
 def darkest_channel(pixels: Pixels) -> NDArray[np.uint8]:

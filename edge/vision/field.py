@@ -91,6 +91,8 @@ def lit(pixels: Pixels) -> NDArray[np.uint8] | None:
     ndarray or None
         Shape (height, width), uint8, 255 inside; None when there is no surround.
     """
+    if pixels[:: pixels.shape[0] - 1 or 1, :: pixels.shape[1] - 1 or 1].max(axis=2).min() >= _DARK_SHARE_OF_GLASS * 255:
+        return None
     height, width = pixels.shape[:2]
     small = pixels[::_COARSENING, ::_COARSENING].max(axis=2)
     brightest = float(np.quantile(small, 0.99))

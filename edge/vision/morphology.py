@@ -77,12 +77,9 @@ def measure(field: Field, nuclei: Nuclei) -> Morphology | None:
 
     chromatin_near, cytoplasm_near = near(nuclei.mask), near(cytoplasm)
     surround = np.maximum((right - left) * (bottom - top) - chromatin_near, 1)
-    return Morphology(
-        nuclei=len(nuclei.centres),
-        nuclear_area_um2=float(np.median(area)),
-        nucleus_to_cytoplasm=float(np.median(chromatin_near / np.maximum(cytoplasm_near, 1))),
-        cytoplasm_fraction=float(np.median(cytoplasm_near / surround)),
-    )
+    ratio, fraction = chromatin_near / np.maximum(cytoplasm_near, 1), cytoplasm_near / surround
+    medians = np.median((area, ratio, fraction), axis=1).tolist()
+    return Morphology(len(nuclei.centres), *medians)
 
 
 def _areas(mask: NDArray[np.uint8], x: NDArray[np.intp], y: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -92,5 +89,8 @@ def _areas(mask: NDArray[np.uint8], x: NDArray[np.intp], y: NDArray[np.intp]) ->
     owners = parts[y // 2, x // 2]
     sharers = np.bincount(owners, minlength=len(statistics))
     # The middle of a lobed nucleus can lie between its lobes: then its area is not known, and not counted as glass.
-    area = np.where(owners > 0, 4.0 * statistics[owners, cv2.CC_STAT_AREA] / sharers[owners], np.nan)
-    return np.nan_to_num(area, nan=float(np.nanmedian(area)) if (owners > 0).any() else 0.0)
+    known = owners > 0
+    area = 4.0 * statistics[owners, cv2.CC_STAT_AREA] / sharers[owners]
+    if not known.all():
+        area[~known] = np.median(area[known]) if known.any() else 0.0
+    return np.asarray(area, np.float64)

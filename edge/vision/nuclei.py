@@ -60,7 +60,7 @@ def find(density: NDArray[np.uint8], um_per_px: float, inside: NDArray[np.uint8]
     chromatin = _chromatin(density)
     if inside is not None:
         chromatin[inside == 0] = 0
-    smooth = cv2.GaussianBlur(chromatin, (0, 0), _SMOOTHING_UM / um_per_px)
+    smooth = _blur(chromatin, _SMOOTHING_UM / um_per_px)
     otsu, _ = cv2.threshold(smooth, 0, 255, cv2.THRESH_OTSU)
     _, stained = cv2.threshold(smooth, max(_OTSU_SHARE * otsu, _LEAST_CHROMATIN), 255, cv2.THRESH_BINARY)
     mask = cv2.morphologyEx(stained, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)).astype(np.uint8, copy=False)
@@ -104,7 +104,7 @@ def _centres(mask: NDArray[np.uint8], um_per_px: float) -> NDArray[np.float32]:
     height, width = mask.shape
     half_size = max(1, round(width / 2)), max(1, round(height / 2))
     half = cv2.resize(mask, half_size, interpolation=cv2.INTER_AREA).astype(np.uint16) * 257
-    body = cv2.GaussianBlur(half, (0, 0), _BODY_UM / um_per_px / 2)
+    body = _blur(half, _BODY_UM / um_per_px / 2)
     reach = max(3, round(_SPACING_UM / um_per_px / 2) | 1)
     highest = cv2.dilate(body, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     peaks = ((body == highest) & (body > _LEAST_COVER * _FULL)).astype(np.uint8)
@@ -112,3 +112,9 @@ def _centres(mask: NDArray[np.uint8], um_per_px: float) -> NDArray[np.float32]:
     found = centroids[1:]
     cover = body[tuple(np.rint(found[:, ::-1]).astype(np.intp).T)].astype(np.int64)
     return np.asarray(2 * found[np.argsort(-cover, kind="stable")] + 0.5, np.float32)
+
+
+def _blur(image: cv2.typing.MatLike, sigma_px: float) -> cv2.typing.MatLike:
+    """Blur with a Gaussian cut off at twice its sigma: what lies further weighs too little to wait for."""
+    side = 2 * max(1, round(2 * sigma_px)) + 1
+    return cv2.GaussianBlur(image, (side, side), sigma_px)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.vision.balance import OD_STEPS_PER_UNIT, darkest_channel, sampling_step
+from edge.vision.balance import OD_STEPS_PER_UNIT, darkest_channel, sampled
 from edge.vision.field import Field
 
 LEAST_FOCUS_PER_UM = 0.3
@@ -76,10 +76,9 @@ def assess(field: Field, nuclei: NDArray[np.uint8]) -> Quality:
         The figures, and the reasons if it is not usable.
     """
     pixels = nuclei.size if field.inside is None else max(1, cv2.countNonZero(field.inside))
-    step = sampling_step(nuclei)
-    darkest = darkest_channel(np.ascontiguousarray(field.raw[::step, ::step])).ravel()
+    darkest = darkest_channel(sampled(field.raw)).ravel()
     if field.inside is not None:
-        darkest = darkest[field.inside[::step, ::step].ravel() > 0]
+        darkest = darkest[sampled(field.inside).ravel() > 0]
     saturated = int(np.count_nonzero(darkest >= _NEARLY_WHITE)) / max(1, darkest.size)
     crushed = int(np.count_nonzero(darkest <= _NEARLY_BLACK)) / max(1, darkest.size)
     contrast, focus = _contrast_and_focus(field)
@@ -101,7 +100,7 @@ def assess(field: Field, nuclei: NDArray[np.uint8]) -> Quality:
 
 
 def _contrast_and_focus(field: Field) -> tuple[float, float]:
-    blurred = cv2.GaussianBlur(field.density[..., 1], (0, 0), _SMOOTHING_UM / field.um_per_px)
+    blurred = cv2.GaussianBlur(cv2.extractChannel(field.density, 1), (0, 0), _SMOOTHING_UM / field.um_per_px)
     green = blurred.astype(np.uint8, copy=False)
     # Sobel's kernel sums to 8 per unit of slope; int16 holds 255 * 8 whole.
     across, down = cv2.spatialGradient(green)
@@ -116,9 +115,7 @@ def _contrast_and_focus(field: Field) -> tuple[float, float]:
 
 
 def _quantile(image: NDArray[np.uint8], q: float, inside: NDArray[np.uint8] | None) -> float:
-    step = sampling_step(image)
-    image = np.ascontiguousarray(image[::step, ::step])
-    inside = None if inside is None else np.ascontiguousarray(inside[::step, ::step])
-    histogram = cv2.calcHist([image], [0], inside, [256], [0, 256]).ravel()
+    inside = None if inside is None else sampled(inside)
+    histogram = cv2.calcHist([sampled(image)], [0], inside, [256], [0, 256]).ravel()
     cumulative = np.cumsum(histogram)
     return float(np.searchsorted(cumulative, q * cumulative[-1]))

@@ -163,7 +163,7 @@ def test_softmax_is_made_of_probabilities_and_knows_differences_only(rows: list[
 
 
 @given(st.integers(1, 20), st.integers(1, 6), st.integers(0, 1000))
-def test_novelty_is_the_mahalanobis_distance_of_the_mean(count: int, depth: int, seed: int) -> None:
+def test_novelty_is_the_mean_mahalanobis_distance_of_the_tiles(count: int, depth: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     shape = rng.normal(size=(depth, depth)) + 3 * np.eye(depth)
     covariance = shape @ shape.T
@@ -171,14 +171,20 @@ def test_novelty_is_the_mahalanobis_distance_of_the_mean(count: int, depth: int,
     whitening = np.linalg.cholesky(np.linalg.inv(covariance)).astype(np.float32)
     mean = rng.normal(size=depth).astype(np.float32)
     embeddings = rng.normal(size=(count, depth)).astype(np.float32)
-    away = embeddings.mean(axis=0) - mean
-    expected = float(np.sqrt(away @ np.linalg.inv(covariance) @ away))
+    away = embeddings - mean
+    expected = float(np.mean([np.sqrt(row @ np.linalg.inv(covariance) @ row) for row in away]))
     assert verdict.novelty(embeddings, mean, whitening) == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
 def test_the_middle_of_the_training_data_is_nothing_new() -> None:
     mean = np.array([1.0, -2.0], np.float32)
-    assert verdict.novelty(np.stack([mean - 1, mean + 1]), mean, np.eye(2, dtype=np.float32)) == 0
+    assert verdict.novelty(np.stack([mean, mean]), mean, np.eye(2, dtype=np.float32)) == 0
+
+
+def test_tiles_all_around_the_middle_are_not_in_the_middle() -> None:
+    mean = np.array([1.0, -2.0], np.float32)
+    around = np.stack([mean - 3, mean + 3])
+    assert verdict.novelty(around, mean, np.eye(2, dtype=np.float32)) == pytest.approx(3 * np.sqrt(2))
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ def held_out():
         classes=CLASSES,
         evidence=evidence,
         embeddings=np.zeros((180, 2), np.float32),
+        owners=np.arange(180),
     )
 
 
@@ -85,13 +86,12 @@ def test_a_laboratory_with_more_weight_is_nearer_to_the_norm():
     assert mean == pytest.approx([0.25, 0.25])
 
 
-def test_warning_is_where_known_laboratories_end_and_refusal_beyond_new_ones():
+def test_warning_is_where_known_laboratories_end_and_refusal_a_fifth_further():
     known = np.linspace(0, 2, 201)
-    assert calibrate.novelty_thresholds(known, np.array([])) == pytest.approx((1.98, 2.97))
-    assert calibrate.novelty_thresholds(known, np.full(10, 2.5)) == pytest.approx((1.98, 2.97))
-    assert calibrate.novelty_thresholds(known, np.full(10, 7.0)) == pytest.approx((1.98, 7.0))
+    assert calibrate.novelty_thresholds(known, np.array([])) == pytest.approx((1.98, 1.2 * 1.98))
+    assert calibrate.novelty_thresholds(known, np.full(10, 7.0)) == pytest.approx((1.98, 1.2 * 1.98))
 
 
 def test_where_every_field_is_of_a_new_laboratory_these_are_the_known():
     warns, refuses = calibrate.novelty_thresholds(np.array([]), np.linspace(0, 2, 201))
-    assert (warns, refuses) == pytest.approx((1.98, 2.97))
+    assert (warns, refuses) == pytest.approx((1.98, 1.2 * 1.98))

@@ -23,6 +23,7 @@ def judged(cells, labels, labs=None, groups=None):
         classes=("ALL", "normal"),
         evidence=[Evidence(tuple(row), 10) for row in cells],
         embeddings=np.zeros((len(labels), 2), np.float32),
+        owners=np.arange(len(labels)),
     )
 
 
@@ -98,3 +99,19 @@ def test_the_headline_has_the_control_beside_each_figure():
     assert headline["cross-validated AUROC, ALL against normal, lab"] == 1
     assert headline["cross-validated AUROC, ALL against normal, lab, mean colour only"] == 1
     assert all(isinstance(value, float) for value in headline.values())
+
+
+def test_a_field_s_novelty_is_the_mean_of_its_cells_and_survives_joining():
+    part = evaluate.Judged(
+        labels=np.array([0, 1]),
+        groups=np.array(["a", "b"]),
+        labs=np.array(["l", "l"]),
+        classes=("ALL", "normal"),
+        evidence=[Evidence((2.0, 0.0), 2), Evidence((0.0, 1.0), 1)],
+        embeddings=np.array([[3, 4], [0, 0], [0, 2]], np.float32),
+        owners=np.array([0, 0, 1]),
+    )
+    middle, identity = np.zeros(2, np.float32), np.eye(2, dtype=np.float32)
+    assert part.distances(middle, identity).tolist() == [2.5, 2.0]
+    assert part.cell_weights.tolist() == [0.25, 0.25, 0.5]
+    assert evaluate.joined([part, part]).distances(middle, identity).tolist() == [2.5, 2.0, 2.5, 2.0]
