@@ -137,6 +137,7 @@ def _describe(run: _run.Run, parity: Parity) -> Description:
         created=run.created,
         classes=run.classes,
         um_per_px=run.um_per_px,
+        normalisation=run.normalisation,
         tiling=run.tiling,
         decision=run.decision,
         networks={"int8": "network-int8.tflite"},

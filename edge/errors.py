@@ -13,6 +13,7 @@ code   kind
 30–39  model bundle, runtime
 40–49  journal
 50–59  output folder, disk
+60–79  training and conversion
 ====== =====================================
 """
 

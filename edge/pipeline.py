@@ -133,7 +133,7 @@ def classify(frame: Frame, model: Model) -> FrameResult:
         warnings=_warnings(novelty, bundle),
         probabilities=dict(zip(description.classes, decided.probabilities, strict=True)) if rows else {},
         tiles_total=total,
-        tiles=_tile_results(corners, rows, description.um_per_px / frame.um_per_px, bundle),
+        tiles=_tile_results(corners, rows, _frame_px_per_field_px(frame, look.field), bundle),
         morphology=shape,
         novelty=novelty,
         model=bundle.identity,
@@ -169,12 +169,23 @@ def _warnings(novelty: float | None, bundle: Bundle) -> tuple[str, ...]:
     return (verdict.NEW_MICROSCOPE,)
 
 
+def _frame_px_per_field_px(frame: Frame, field: Field) -> tuple[float, float]:
+    """Size of a field's pixel in pixels of the frame, across and down.
+
+    Not the ratio of the two scales: the field's size is a whole number of pixels, and over a frame that adds up.
+    """
+    height, width = field.pixels.shape[:2]
+    return frame.pixels.shape[1] / width, frame.pixels.shape[0] / height
+
+
 def _tile_results(
-    corners: tiling.Corners, rows: list[tuple[float, ...]], frame_px_per_model_px: float, bundle: Bundle
+    corners: tiling.Corners, rows: list[tuple[float, ...]], frame_px_per_field_px: tuple[float, float], bundle: Bundle
 ) -> tuple[TileResult, ...]:
     classes = bundle.description.classes
-    size = round(bundle.description.tiling.tile_px * frame_px_per_model_px)
-    placed = np.rint(corners * frame_px_per_model_px).astype(int).tolist()
+    tile_px = bundle.description.tiling.tile_px
+    size = round(tile_px * sum(frame_px_per_field_px) / 2)
+    # By its middle: the two axes' sizes of a pixel differ by some thousandths, which so falls evenly on opposite edges.
+    placed = np.rint((corners + tile_px / 2) * np.array(frame_px_per_field_px) - size / 2).astype(int).tolist()
     return tuple(
         TileResult(x, y, size, classes[row.index(max(row))], row) for (x, y), row in zip(placed, rows, strict=True)
     )

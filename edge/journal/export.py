@@ -51,6 +51,8 @@ COLUMNS = {
     "blue_gain": "sensor.white_balance.1",
     "ms": "ms",
     "pictures": "pictures",
+    "contrast": "quality.contrast",
+    "crushed": "quality.crushed",
 }
 """Columns of the CSV in their order, and where each is in :func:`to_object`; new ones are only ever appended."""
 

@@ -53,6 +53,8 @@ CREATE TABLE frames (
     saturation REAL,
     foreground REAL,
     field REAL,
+    contrast REAL,
+    crushed REAL,
     model TEXT,
     verdict TEXT,
     reason TEXT,

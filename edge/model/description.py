@@ -13,13 +13,14 @@ from edge.vision.scale import LARGEST_UM_PER_PX, SMALLEST_UM_PER_PX
 FORMAT = 1
 """Version of the bundle format that this wbc-edge writes, and the latest it reads."""
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
 """What a model may be called, as a regular expression: it becomes part of files' names and of the journal."""
 
 Name = Annotated[str, msgspec.Meta(pattern=NAME)]
 Scale = Annotated[float, msgspec.Meta(ge=SMALLEST_UM_PER_PX, le=LARGEST_UM_PER_PX)]
 Classes = Annotated[tuple[str, ...], msgspec.Meta(min_length=2)]
-NetworkFile = Annotated[str, msgspec.Meta(pattern=r"^network-[a-z0-9]+\.tflite$")]
+NetworkFile = Annotated[str, msgspec.Meta(pattern=r"^network-[a-z0-9]+\.tflite\Z")]
+Normalisation = Literal["clear-glass-240"]
 
 
 class Tiling(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +84,9 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
         Class of each logit, in the network's order.
     um_per_px : float
         Pixel size that the network was trained at.
+    normalisation : str
+        How colours are normalised before tiles are cut: ``"clear-glass-240"`` brings the clear glass of each field to
+        level 240 in every channel (:mod:`edge.vision.balance`). A bundle that asks for another is refused.
     tiling : Tiling
         How tiles are cut.
     decision : Decision
@@ -101,6 +105,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     created: str
     classes: Classes
     um_per_px: Scale
+    normalisation: Normalisation
     tiling: Tiling
     decision: Decision
     networks: Annotated[dict[str, NetworkFile], msgspec.Meta(min_length=1)]

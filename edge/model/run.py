@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import BundleCorrupt, BundleNotFound
-from edge.model.description import Classes, Name, Scale, Tiling, Training
+from edge.model.description import Classes, Name, Normalisation, Scale, Tiling, Training
 from edge.verdict import Decision
 
 DESCRIPTION = "run.json"
@@ -43,6 +43,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     created: str
     classes: Classes
     um_per_px: Scale
+    normalisation: Normalisation = "clear-glass-240"
     tiling: Tiling
     decision: Decision
     training: Training

@@ -49,6 +49,10 @@ class Quality:
         Share of the field covered by stained nuclei, 0 to 1.
     field : float
         Share of the frame inside the illuminated field, 0 to 1.
+    contrast : float
+        Optical density in green between clear glass and the darkest stain (5% and 99.5% of the field), at least 0.
+    crushed : float
+        Share of the field's pixels at level 0 or 1 in some channel, 0 to 1.
     """
 
     usable: bool
@@ -58,6 +62,8 @@ class Quality:
     saturation: float
     foreground: float
     field: float
+    contrast: float
+    crushed: float
 
 
 def assess(field: Field, nuclei: NDArray[np.uint8]) -> Quality:
@@ -96,7 +102,7 @@ def assess(field: Field, nuclei: NDArray[np.uint8]) -> Quality:
     if not reasons and focus < LEAST_FOCUS_PER_UM:
         reasons = ["out of focus"]
     foreground = cv2.countNonZero(nuclei) / pixels
-    return Quality(not reasons, tuple(reasons), focus, brightness, saturated, foreground, share)
+    return Quality(not reasons, tuple(reasons), focus, brightness, saturated, foreground, share, contrast, crushed)
 
 
 def _contrast_and_focus(field: Field) -> tuple[float, float]:

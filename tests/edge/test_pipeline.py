@@ -235,6 +235,15 @@ def within(tile: TileResult) -> bool:
     return tile.x_px >= 0 and tile.y_px >= 0 and tile.x_px + tile.size_px <= 1024 and tile.y_px + tile.size_px <= 768
 
 
+def test_the_last_tiles_of_a_grid_end_at_the_frame_s_edge_whatever_the_pixel_size(model: Model) -> None:
+    # 2592 x 1944 pixels of 0.042 um are 217.7 x 163.3 of the model's: what is rounded there are many pixels here.
+    taken = frame(size_px=(2592, 1944), um_per_px=0.042)
+    of_grid = with_tiling(model, strategy="grid", least_chromatin=0.0, most_tiles=1000)
+    tiles = pipeline.classify(taken, of_grid).tiles
+    assert max(tile.x_px + tile.size_px for tile in tiles) == pytest.approx(2592, abs=1)
+    assert max(tile.y_px + tile.size_px for tile in tiles) == pytest.approx(1944, abs=1)
+
+
 def test_tiles_beyond_the_edge_are_filled_with_glass(model: Model) -> None:
     recording = Recording(model.runtime)
     result = pipeline.classify(frame(), replace(model, runtime=recording))

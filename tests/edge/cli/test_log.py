@@ -42,7 +42,8 @@ def test_a_frame_is_shown_in_full(wbc):
     shown = wbc("log", "show", 1).out
     (whole,) = wbc("log", "show", 1, "--json").lines
     assert whole["sample"] == "S-1"
-    for place in ("quality.focus", "model", "tiles.total", "boot_id", "ms.infer"):
+    places = ("quality.focus", "quality.contrast", "quality.crushed", "model", "tiles.total", "boot_id", "ms.infer")
+    for place in places:
         assert f"\n{place} " in shown
     assert len(whole["tiles"]["judged"]) == whole["tiles"]["used"]
 

@@ -39,7 +39,7 @@ results = st.builds(
     monotonic_s=reals,
     sensor=st.builds(SensorReport, st.none() | reals, st.none() | reals, st.none() | st.tuples(reals, reals)),
     quality=st.builds(
-        Quality, st.booleans(), st.lists(names, max_size=3).map(tuple), reals, reals, reals, reals, reals
+        Quality, st.booleans(), st.lists(names, max_size=3).map(tuple), reals, reals, reals, reals, reals, reals, reals
     ),
     verdict=st.none() | names,
     reason=st.none() | names,

@@ -24,6 +24,7 @@ def small() -> Bundle:
             version="1.0.0",
             created="2026-11-23",
             classes=("ALL", "MM", "normal"),
+            normalisation="clear-glass-240",
             um_per_px=0.5,
             tiling=Tiling(strategy="nuclei", tile_px=8),
             decision=Decision(

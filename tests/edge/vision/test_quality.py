@@ -14,6 +14,7 @@ from edge.vision import quality
 from edge.vision.field import prepare
 
 KINDS = ["ALL", "MM", "normal"]
+FIGURES = ["focus", "brightness", "saturation", "foreground", "field", "contrast", "crushed"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -53,6 +54,7 @@ def test_each_fault_is_named_and_alone(
 def test_a_colour_clipped_to_black_is_named(look: Callable[..., Any]) -> None:
     blue_gone = look(kind="normal", red_cells=25_000.0, stain=Stain(red_cell=(3.0, 0.1, 0.05))).quality
     assert blue_gone.reasons == ("a colour is clipped to black",)
+    assert blue_gone.crushed > quality.MOST_CRUSHED
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -93,6 +95,15 @@ def test_brightness_is_the_level_of_glass(look: Callable[..., Any]) -> None:
     assert look(white_balance=(1.0, 0.5)).quality.brightness == pytest.approx(bright / 2, rel=0.02)
 
 
+@pytest.mark.parametrize("density", [0.0, 0.3, 0.9])
+def test_contrast_is_the_density_of_stain_over_glass(density: float) -> None:
+    pixels = np.full((160, 240, 3), 220, np.uint8)
+    pixels[40:120, 60:180] = round(220 / 10**density)
+    found = quality.assess(prepare(pixels, 0.5, 0.5), np.zeros((160, 240), np.uint8))
+    assert found.contrast == pytest.approx(density, abs=0.03)
+    assert (found.reasons == ("blank field",)) == (density < quality.LEAST_CONTRAST_OD)
+
+
 def test_shares_are_of_the_lit_field() -> None:
     pixels = np.full((160, 240, 3), 200, np.uint8)
     pixels[40:120, 60:180] = 255
@@ -102,6 +113,7 @@ def test_shares_are_of_the_lit_field() -> None:
     found = quality.assess(prepare(pixels, 0.5, 0.5), nuclei)
     assert found.saturation == pytest.approx((80 * 120 - 20 * 40) / (160 * 240))
     assert found.foreground == pytest.approx(1 / 16)
+    assert found.crushed == pytest.approx(20 * 40 / (160 * 240))
     pixels[:, :80] = 0
     pixels[:, -80:] = 0
     found = quality.assess(prepare(pixels, 0.5, 0.5), nuclei * 0)
@@ -112,13 +124,13 @@ def test_shares_are_of_the_lit_field() -> None:
 def test_figures_are_plain_numbers_that_can_be_logged(look: Callable[..., Any]) -> None:
     found = look().quality
     assert type(found.usable) is bool
-    for name in ("focus", "brightness", "saturation", "foreground", "field"):
+    for name in FIGURES:
         assert type(getattr(found, name)) is float, name
 
 
-@pytest.mark.parametrize("name", ["focus", "brightness", "saturation", "foreground", "field"])
+@pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("smear", [{}, {"exposure": 0.0}, {"exposure": 10.0}, {"round_field": 0.25}])
 def test_figures_stay_in_their_ranges(look: Callable[..., Any], name: str, smear: dict[str, float]) -> None:
     figure = getattr(look(**smear).quality, name)
     assert figure >= 0
-    assert figure <= 1 or name == "focus"
+    assert figure <= 1 or name in ("focus", "contrast")
