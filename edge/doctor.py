@@ -146,7 +146,7 @@ def _cameras(devices: Path) -> Iterator[Finding]:
 
 
 def _disk(journal: Path, mounts: Path) -> Iterator[Finding]:
-    folder = next(place for place in journal.absolute().parents if place.exists())
+    folder = next(place for place in journal.absolute().parents if os.access(place, os.F_OK))
     probe = folder / f".wbc-edge-{os.getpid()}.part"
     try:
         probe.write_bytes(b"")
@@ -189,8 +189,13 @@ def _is_in_memory(folder: Path, mounts: Path) -> bool:
 
 
 def _journal(path: Path) -> Iterator[Finding]:
-    if not path.exists():
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
         yield Finding("ok", f"journal {path}: none yet")
+        return
+    except OSError as error:
+        yield Finding("problem", f"journal {path}: {error.strerror or error}", "Name another --journal")
         return
     try:
         with Journal.open_read_only(path) as journal:

@@ -23,7 +23,7 @@ _DECODERS = re.compile(
 _HARMLESS = re.compile(r"extraneous bytes before marker|libpng warning|unknown JFIF|Unknown Adobe|\[ ?(?:WARN|INFO)")
 
 
-def native_messages() -> AbstractContextManager[list[str]]:
+def decoder_messages() -> AbstractContextManager[list[str]]:
     """Collect what image decoders write to standard error; see :func:`edge.chatter.native_messages`."""
     return chatter.native_messages(_DECODERS)
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.camera.chatter import native_messages, tells_damage
+from edge.camera.chatter import decoder_messages, tells_damage
 from edge.camera.header import Header, read_header
 from edge.errors import ImageError
 from edge.frame import Pixels
@@ -122,7 +122,7 @@ def display_name(path: str | Path) -> str:
 def _decode(data: bytes, header: Header) -> Pixels:
     if len(data) < header.bytes_needed or (header.end_marker and data.find(header.end_marker, header.pixels_at) < 0):
         raise ValueError("the file is truncated")
-    with native_messages() as messages:
+    with decoder_messages() as messages:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or tells_damage(messages):
         raise ValueError(f"the {header.format} data is damaged")

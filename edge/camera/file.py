@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import stat
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -40,7 +41,8 @@ def find_files(pattern: str | Path) -> list[Path]:
     ----------
     pattern : str or Path
         A file, taken as it is; a folder, searched with all folders below it for known suffixes, hidden files left
-        out; or a pattern with ``*``, ``?``, ``[]`` or ``**``. ``~`` is the home folder.
+        out; or a pattern with ``*``, ``?``, ``[]`` or ``**``. ``~`` is the home folder. Pipes, sockets and devices,
+        whose reading may never end, are passed over.
 
     Returns
     -------
@@ -51,14 +53,27 @@ def find_files(pattern: str | Path) -> list[Path]:
     Raises
     ------
     NoImages
-        When there is none.
+        When there is none, or the path names a pipe, a socket or a device.
     """
     path = Path(pattern).expanduser()
     # What exists goes before what matches: "slide [1].png" is a fine name.
-    named = [path] if path.exists() else [Path(match) for match in glob.glob(str(path), recursive=True)]  # noqa: PTH207
-    if not named:
-        raise NoImages(display_name(path), "no such file or folder", "Check the path; quote patterns")
-    found = [file for entry in named for file in (_below(entry) if entry.is_dir() else [entry])]
+    try:
+        path.stat()
+        named = [path]
+    except OSError as error:
+        named = [Path(match) for match in glob.glob(str(path), recursive=True)]  # noqa: PTH207
+        if not named:
+            why = "no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+            raise NoImages(display_name(path), why, "Check the path; quote patterns") from error
+    found = []
+    for entry in named:
+        mode = _mode(entry)
+        if stat.S_ISDIR(mode):
+            found += _below(entry)
+        elif not _is_special(mode):
+            found.append(entry)
+        elif entry == path:
+            raise NoImages(display_name(path), "a pipe, socket or device, not a file", "Name files or folders")
     if not found:
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
         raise NoImages(display_name(path), "no image or video in it", f"Looked for {suffixes}")
@@ -179,8 +194,20 @@ def _below(folder: Path) -> list[Path]:
     for parent, folders, names in os.walk(folder, onerror=keep):
         folders[:] = [name for name in folders if not name.startswith(".")]
         files = (Path(parent, name) for name in names if not name.startswith("."))
-        found += [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES]
+        suitable = (file for file in files if file.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES)
+        found += [file for file in suitable if not _is_special(_mode(file))]
     return found
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except OSError:  # reading it tells why
+        return stat.S_IFREG
+
+
+def _is_special(mode: int) -> bool:
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

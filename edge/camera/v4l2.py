@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge.camera.attached import attached_cameras, query_device
 from edge.camera.base import CameraSettings, stamp
-from edge.camera.chatter import native_messages, only_errors, tells_damage
+from edge.camera.chatter import decoder_messages, only_errors, tells_damage
 from edge.errors import CameraError, CameraLost, CameraNotFound, CameraSettingRefused, ImageError
 from edge.frame import Frame, Pixels, SensorReport
 
@@ -170,7 +170,7 @@ def retrieve(capture: Capture, name: str) -> Pixels:
     CameraLost
         When there is no picture.
     """
-    with native_messages() as messages:
+    with decoder_messages() as messages:
         delivered, image = capture.retrieve()
     if tells_damage(messages):
         raise ImageError(name, "this frame arrived damaged", "If it happens often, try a shorter cable")

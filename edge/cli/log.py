@@ -163,9 +163,22 @@ def export(form: str, out: str | None, sample: str | None, verdict: str | None, 
     write_to = {"csv": ways_out.to_csv, "jsonl": ways_out.to_json_lines}[form]
     with (
         options.open_journal_to_read(journal) as log,
-        standard_output() if out is None else _new_file(Path(out)) as stream,
+        standard_output() if out is None else _file(Path(out)) as stream,
     ):
         write_to(log.frames(sample=sample, verdict=verdict), stream)
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[TextIO]:
+    try:
+        # A link, a pipe or a device stays what it is; a folder refuses to be opened.
+        is_in_place = path.is_symlink() or (path.exists() and not path.is_file())
+        with path.open("w", encoding="utf-8", newline="") if is_in_place else _new_file(path) as stream:
+            yield stream
+    except (BrokenPipeError, WbcError):
+        raise
+    except OSError as error:
+        raise OutputError(str(path), error.strerror or str(error), "Name a file that this user can write") from error
 
 
 @contextmanager
@@ -176,10 +189,6 @@ def _new_file(path: Path) -> Iterator[TextIO]:
         with part.open("w", encoding="utf-8", newline="") as stream:
             yield stream
         part.replace(path)
-    except WbcError:
-        raise
-    except OSError as error:
-        raise OutputError(str(path), error.strerror or str(error), "Name a file that this user can write") from error
     finally:
         with suppress(OSError):
             part.unlink()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edge.cli.output import say
+from edge.cli.output import say, unicode
 from edge.errors import CameraNotFound, ConfigurationError
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def sample_name(sample: str | None) -> str:
         return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
     if not sample.strip():
         raise ConfigurationError("--sample", "the name is empty", "Leave the option out to begin a new sample")
-    return sample
+    return unicode(sample)
 
 
 def the_camera(devices: Path = Path("/dev")) -> str:

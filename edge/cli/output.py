@@ -56,8 +56,17 @@ def write_json(value: Any) -> None:
     """Write a value, which may hold dataclasses, as a line of JSON; numbers that are not finite become null."""
     import msgspec
 
-    # The only strangers that travel in results are numpy's numbers.
-    write(msgspec.json.encode(value, enc_hook=float).decode())
+    try:
+        # The only strangers that travel in results are numpy's numbers.
+        line = msgspec.json.encode(value, enc_hook=float)
+    except UnicodeEncodeError:
+        line = msgspec.json.encode(_in_unicode(msgspec.to_builtins(value, enc_hook=float)))
+    write(line.decode())
+
+
+def unicode(text: str) -> str:
+    r"""Write out the bytes of a name that are no UTF-8, as in ``\udcff``: the journal does the same."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def say(line: str) -> None:
@@ -95,6 +104,14 @@ def left(text: str, columns: int) -> str:
             text = text[1:]
         text = f"…{text}"
     return text + " " * (columns - _columns(text))
+
+
+def _in_unicode(value: Any) -> Any:
+    if isinstance(value, str):
+        return unicode(value)
+    if isinstance(value, dict):
+        return {_in_unicode(key): _in_unicode(part) for key, part in value.items()}
+    return [_in_unicode(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _columns(text: str) -> int:

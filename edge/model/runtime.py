@@ -169,7 +169,7 @@ RUNTIMES: dict[str, tuple[str, Callable[[bytes, int, int], Runtime]]] = {
     "litert": ("ai_edge_litert", _litert),
     "tflite-runtime": ("tflite_runtime", _tflite_runtime),
 }
-"""Runtimes by name: the package to install, and what loads a network; the first installed is the default."""
+"""Runtimes by name: the package to import, and what loads a network; the first installed is the default."""
 
 
 def installed() -> list[str]:
@@ -199,17 +199,16 @@ def load(network: bytes, classes: int, *, runtime: str | None = None, threads: i
     Raises
     ------
     RuntimeUnavailable
-        When the runtime is not installed, or cannot load the network.
+        When the runtime is unknown or not installed, or cannot load the network.
     """
     names = installed()
     name = runtime or (names[0] if names else "litert")
+    if name not in RUNTIMES:
+        raise RuntimeUnavailable(f"runtime {name}", "unknown", f"Choose {' or '.join(RUNTIMES)}")
+    package, load_network = RUNTIMES[name]
     if name not in names:
-        raise RuntimeUnavailable(
-            f"runtime {name}",
-            "not installed" if name in RUNTIMES else f"unknown; there are {', '.join(RUNTIMES)}",
-            "`pip install ai-edge-litert`",
-        )
+        raise RuntimeUnavailable(f"runtime {name}", "not installed", f"`pip install {package.replace('_', '-')}`")
     try:
-        return RUNTIMES[name][1](network, classes, threads)
+        return load_network(network, classes, threads)
     except ImportError as error:
         raise RuntimeUnavailable(f"runtime {name}", f"installed but does not load: {error}") from error

@@ -9,6 +9,7 @@ from edge.model.bundle import SUFFIX
 
 BUNDLED = Path(__file__).parent / "bundled"
 DEFAULT = "marrow"
+_REMEDY = "`wbc-edge model list` shows the models there are"
 
 
 def available(folder: Path | None = None) -> list[Path]:
@@ -17,14 +18,14 @@ def available(folder: Path | None = None) -> list[Path]:
     Parameters
     ----------
     folder : Path, optional
-        The user's model folder; need not exist.
+        The user's model folder; need not exist, and one that may not be entered counts as empty.
 
     Returns
     -------
     list of Path
         ``.wbc`` files.
     """
-    return [path for place in (BUNDLED, folder) if place for path in sorted(place.glob(f"*{SUFFIX}"))]
+    return [path for place in (BUNDLED, folder) if place for path in _bundles(place)]
 
 
 def find(name: str | None, folder: Path | None = None) -> Path:
@@ -50,9 +51,19 @@ def find(name: str | None, folder: Path | None = None) -> Path:
     wanted = name or DEFAULT
     if wanted.endswith(SUFFIX) or "/" in wanted:
         path = Path(wanted)
-        if path.is_file():
-            return path
+        try:
+            if path.is_file():
+                return path
+        except OSError as error:
+            raise BundleNotFound(f"model {wanted}", error.strerror or str(error), _REMEDY) from error
     for path in available(folder):
         if path.stem == wanted:
             return path
-    raise BundleNotFound(f"model {wanted}", "no such bundle", "`wbc-edge model list` shows the models there are")
+    raise BundleNotFound(f"model {wanted}", "no such bundle", _REMEDY)
+
+
+def _bundles(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.glob(f"*{SUFFIX}"))
+    except OSError:
+        return []

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.vision.balance import sampled
+
 _LEAST_CHROMATIN = 15
 _OTSU_SHARE = 0.85
 _SMOOTHING_UM = 0.5
@@ -61,7 +63,7 @@ def find(density: NDArray[np.uint8], um_per_px: float, inside: NDArray[np.uint8]
     if inside is not None:
         chromatin[inside == 0] = 0
     smooth = _blur(chromatin, _SMOOTHING_UM / um_per_px)
-    otsu, _ = cv2.threshold(smooth, 0, 255, cv2.THRESH_OTSU)
+    otsu, _ = cv2.threshold(sampled(np.asarray(smooth, np.uint8)), 0, 255, cv2.THRESH_OTSU)
     _, stained = cv2.threshold(smooth, max(_OTSU_SHARE * otsu, _LEAST_CHROMATIN), 255, cv2.THRESH_BINARY)
     mask = cv2.morphologyEx(stained, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)).astype(np.uint8, copy=False)
     return Nuclei((mask > 0).astype(np.uint8), _centres(mask, um_per_px))

@@ -1,5 +1,6 @@
 """The doctor sees what would spoil a session, and says what to do about it."""
 
+import os
 import time
 
 import pytest
@@ -162,3 +163,22 @@ def test_heat_and_a_weak_supply_are_told(found, root):
 def test_sensors_that_say_nothing_are_passed_over(found, root):
     (root / "sys" / "class" / "thermal" / "thermal_zone0" / "temp").write_text("unknown\n")
     assert not any("degrees" in what for _, what in found())
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + "/journal.sqlite3"])
+def test_a_journal_whose_name_no_file_can_have_is_a_problem(found, tmp_path, name):
+    ((state, what),) = unwell(found(journal=tmp_path / name))
+    assert state == "problem"
+    assert "too long" in what
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every folder")
+def test_a_journal_in_a_folder_that_may_not_be_entered_is_a_problem(found, tmp_path):
+    (tmp_path / "locked" / "state").mkdir(parents=True)
+    (tmp_path / "locked").chmod(0)
+    try:
+        told = unwell(found(journal=tmp_path / "locked" / "state" / "journal.sqlite3"))
+    finally:
+        (tmp_path / "locked").chmod(0o700)
+    assert {state for state, _ in told} == {"problem"}
+    assert all("ermission" in what for _, what in told)

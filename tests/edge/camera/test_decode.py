@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.camera.chatter import native_messages
+from edge.camera.chatter import decoder_messages
 from edge.camera.decode import LEAST_SIDE_PX, MOST_PIXELS, read_image, to_bgr8
 from edge.errors import ImageError
 
@@ -269,14 +269,14 @@ def test_decoders_do_not_talk_to_the_user(read, capfd):
 
 
 def test_what_others_write_while_decoding_is_passed_on(capfd):
-    with native_messages() as messages:
+    with decoder_messages() as messages:
         os.write(2, b"libpng warning: iCCP: known incorrect sRGB profile\nfrom another thread\n")
     assert messages == ["libpng warning: iCCP: known incorrect sRGB profile"]
     assert capfd.readouterr().err == "from another thread\n"
 
 
 def test_more_messages_than_a_pipe_holds_block_nobody(capfd):
-    with native_messages():
+    with decoder_messages():
         for _ in range(3000):
             try:
                 os.write(2, b"x" * 99 + b"\n")

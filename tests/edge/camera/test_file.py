@@ -128,3 +128,36 @@ def test_names_are_printable_whatever_bytes_they_have(tmp_path):
     write(tmp_path / os.fsdecode(b"\xffield.png"))
     (frame,) = play(open_camera(f"file:{tmp_path}", SETTINGS))
     frame.name.encode("utf-8")
+
+
+def test_a_name_that_no_file_can_have_names_no_image(tmp_path):
+    with pytest.raises(NoImages, match="too long"):
+        find_files(tmp_path / ("x" * 300 + ".png"))
+    write(tmp_path / "field1.png")
+    assert find_files(tmp_path / f"field[{'1' * 300}].png") == [tmp_path / "field1.png"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every folder")
+def test_a_folder_that_may_not_be_entered_is_told(folder):
+    (folder / "b").chmod(0o400)
+    try:
+        with pytest.raises(NoImages, match="ermission"):
+            find_files(folder / "b" / "deep")
+        assert find_files(folder / "b" / "*") == [folder / "b" / "deep"]
+    finally:
+        (folder / "b").chmod(0o700)
+
+
+def test_a_pipe_is_never_waited_for(folder):
+    files = find_files(folder)
+    os.mkfifo(folder / "pipe.png")
+    os.mkfifo(folder / "b" / "pipe.mp4")
+    assert find_files(folder) == files
+    assert folder / "pipe.png" not in find_files(folder / "*.png")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(os.devnull)], ids=["pipe", "device"])
+def test_a_pipe_or_device_by_name_is_refused(tmp_path, make):
+    make(tmp_path / "field.png")
+    with pytest.raises(NoImages, match="pipe, socket or device"):
+        find_files(tmp_path / "field.png")

@@ -1,5 +1,7 @@
 """`wbc-edge capture` shows a person a table, gives a program JSON, and logs all of it."""
 
+import os
+
 import pytest
 
 from edge import RESEARCH_USE_ONLY
@@ -131,3 +133,10 @@ def test_the_environment_sets_options(wbc, monkeypatch):
     monkeypatch.setenv("WBC_EDGE_SIZE", "320x240")
     monkeypatch.setenv("WBC_EDGE_CAPTURE_COUNT", "1")
     assert [line.get("frame") for line in wbc("capture", "--json").lines] == ["sim-ALL-000000", None]
+
+
+def test_a_sample_of_any_bytes_has_one_name_everywhere(simulate, journal):
+    ran = simulate("--count", 1, "--sample", os.fsdecode(b"S-\xff"), "--json")
+    assert ran.code == 0
+    with Journal.open_read_only(journal) as log:
+        assert [sample.name for sample in log.samples()] == [ran.lines[-1]["sample"]] == [r"S-\udcff"]

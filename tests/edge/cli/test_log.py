@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -77,3 +79,28 @@ def test_without_a_journal_that_is_said(wbc, tmp_path):
         assert (ran.code, ran.out) == (40, "")
         assert "none yet" in ran.err
     assert not (tmp_path / "none.sqlite3").exists()
+
+
+def test_an_export_goes_through_a_link_and_leaves_it_one(wbc, tmp_path):
+    (tmp_path / "link.csv").symlink_to("frames.csv")
+    for _ in range(2):
+        assert wbc("log", "export", "--out", tmp_path / "link.csv").code == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert len((tmp_path / "frames.csv").read_text("utf-8").splitlines()) == 5
+
+
+def test_an_export_goes_into_a_pipe(wbc, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as reader:
+        read = reader.submit(pipe.read_text, "utf-8")
+        assert wbc("log", "export", "--format", "jsonl", "--out", pipe).code == 0
+        assert len(read.result().splitlines()) == 4
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("out", [".", "..", "/"])
+def test_an_export_to_a_folder_is_refused_in_a_line(wbc, out):
+    ran = wbc("log", "export", "--out", out)
+    assert (ran.code, ran.err.count("\n")) == (50, 1)
+    assert f"{out}: Is a directory" in ran.err

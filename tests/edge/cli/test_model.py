@@ -1,5 +1,7 @@
 """`wbc-edge model` lists, shows and verifies models, bundled ones and the user's own."""
 
+import os
+
 import pytest
 
 from edge.model import shelf
@@ -50,3 +52,9 @@ def test_verify_names_every_model_and_ends_with_the_first_failure(wbc):
 def test_the_users_models_are_used_by_name(simulate):
     assert simulate("--classify", "--model", "mine", "--count", 1).code == 0
     assert simulate("--classify", "--model", "torn", "--count", 1).code == 32
+
+
+def test_a_name_of_any_bytes_is_still_json(wbc):
+    (line,) = wbc("model", "verify", "--json", os.fsdecode(b"./m\xff.wbc")).lines
+    assert line["file"] == r"./m\udcff.wbc"
+    assert line["exit_code"] == 31

@@ -48,3 +48,13 @@ def test_what_there_is_not_is_refused_with_where_to_look(name: str) -> None:
     with pytest.raises(BundleNotFound, match="model list") as refused:
         shelf.find(name)
     assert name in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".wbc", "./" + "x" * 300])
+def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
+    with pytest.raises(BundleNotFound, match="too long"):
+        shelf.find(name)
+
+
+def test_a_folder_that_cannot_be_looked_at_counts_as_empty(tmp_path: Path) -> None:
+    assert shelf.available(tmp_path / ("x" * 300)) == shelf.available()
