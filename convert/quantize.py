@@ -23,8 +23,12 @@ from edge.model import runtime as _runtime
 from edge.model import selftest
 from edge.model.bundle import Bundle
 from edge.model.description import FORMAT, Description
+from edge.model.runtime import Runtime
 
 SELFTEST_TILES = 12
+"""Number of tiles that a device proves the network on."""
+
+_LOOKED_THROUGH = 20 * SELFTEST_TILES
 
 _Number = TypeVar("_Number", bound=np.number)
 
@@ -85,7 +89,7 @@ def quantize(
     parity = _parity.measure(exact, runtime, tiles, labels)
     _refuse_what_lost(parity, min_agreement, max_accuracy_drop)
     progress("packing")
-    shown = tiles[np.linspace(0, len(tiles) - 1, min(SELFTEST_TILES, len(tiles))).astype(int)]
+    shown = _clearly_decided(tiles, runtime)
     bundle = Bundle(
         # Read as a device will read it, so that what it would refuse is not written.
         description=_description.decode(_description.encode(_describe(run, parity)), run.name),
@@ -98,6 +102,18 @@ def quantize(
     )
     selftest.check(bundle, runtime)
     return _bundle.write(bundle, out), parity
+
+
+def _clearly_decided(tiles: NDArray[np.uint8], runtime: Runtime) -> NDArray[np.uint8]:
+    """Choose tiles whose decision no allowed rounding can turn, so that every sound device decides them alike."""
+    seen = tiles[: max(_LOOKED_THROUGH, SELFTEST_TILES)]
+    best = np.sort(runtime.run(seen).logits, axis=1)
+    lead = best[:, -1] - best[:, -2]
+    clear = np.flatnonzero(lead > 2 * selftest.MOST_STEPS * runtime.logit_step)
+    # A network that decides nothing clearly, as after a few steps of training, is still to be tested.
+    clear = clear if len(clear) else np.argsort(-lead)[:SELFTEST_TILES]
+    chosen = clear[np.linspace(0, len(clear) - 1, min(SELFTEST_TILES, len(clear))).astype(np.int64)]
+    return np.asarray(seen[chosen], np.uint8)
 
 
 def _tiles(folder: Path, name: str, tile_px: int) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ import pytest
 from convert.errors import CalibrationRefused, NetworkUnreadable, QuantizationRefused
 from convert.quantize import SELFTEST_TILES, quantize
 from edge.errors import BundleCorrupt, BundleNotFound, OutputError
-from edge.model import open_model
+from edge.model import open_model, selftest
 from edge.model import run as runs
 
 
@@ -29,6 +29,9 @@ def test_a_run_becomes_a_bundle(run_folder, tmp_path, tiles, network):
     assert len(bundle.selftest_tiles) == SELFTEST_TILES
     exact = np.asarray(network.predict_on_batch(tiles.astype(np.float32))[0])
     assert np.abs(model.runtime.run(tiles).logits - exact).max() == pytest.approx(parity.largest_difference, abs=1e-5)
+
+    lead = np.diff(np.sort(bundle.selftest_logits, axis=1)[:, -2:]).ravel()
+    assert lead.min() > 2 * selftest.MOST_STEPS * model.runtime.logit_step
 
     described = bundle.description
     assert described.metrics["int8 agreement with float"] == parity.agreement
