@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -70,6 +70,11 @@ def measure(frame: Frame) -> FrameResult:
     """
     watch = Stopwatch()
     look = _look(frame, DEFAULT_UM_PER_PX, watch)
+    shape = morphology.measure(look.field, look.nuclei)
+    return replace(_measured(frame, look, watch), morphology=shape)
+
+
+def _measured(frame: Frame, look: _Look, watch: Stopwatch) -> FrameResult:
     return FrameResult(
         frame=frame.name,
         sequence=frame.sequence,
@@ -79,7 +84,6 @@ def measure(frame: Frame) -> FrameResult:
         monotonic_s=frame.monotonic_s,
         sensor=frame.sensor,
         quality=look.quality,
-        morphology=morphology.measure(look.field, look.nuclei),
         ms={"capture": frame.capture_ms, **watch.ms},
     )
 
@@ -119,15 +123,8 @@ def classify(frame: Frame, model: Model) -> FrameResult:
     decided = _decide(look.quality, rows, novelty, bundle)
     shape = morphology.measure(look.field, look.nuclei) if look.quality.usable else None
     watch.stage("verdict")
-    return FrameResult(
-        frame=frame.name,
-        sequence=frame.sequence,
-        size_px=(frame.pixels.shape[1], frame.pixels.shape[0]),
-        um_per_px=frame.um_per_px,
-        wall_time_s=frame.wall_time_s,
-        monotonic_s=frame.monotonic_s,
-        sensor=frame.sensor,
-        quality=look.quality,
+    return replace(
+        _measured(frame, look, watch),
         verdict=decided.label,
         reason=decided.reason,
         warnings=_warnings(novelty, bundle),
@@ -137,7 +134,6 @@ def classify(frame: Frame, model: Model) -> FrameResult:
         morphology=shape,
         novelty=novelty,
         model=bundle.identity,
-        ms={"capture": frame.capture_ms, **watch.ms},
     )
 
 
