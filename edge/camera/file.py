@@ -55,7 +55,8 @@ def find_files(pattern: str | Path) -> list[Path]:
     NoImages
         When there is none, or the path names a pipe, a socket or a device.
     """
-    path = Path(pattern).expanduser()
+    # Not expanduser, which raises where there is no such user.
+    path = Path(os.path.expanduser(pattern))  # noqa: PTH111
     # What exists goes before what matches: "slide [1].png" is a fine name.
     try:
         path.stat()

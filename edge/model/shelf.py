@@ -64,6 +64,6 @@ def find(name: str | None, folder: Path | None = None) -> Path:
 
 def _bundles(folder: Path) -> list[Path]:
     try:
-        return sorted(folder.glob(f"*{SUFFIX}"))
+        return sorted(path for path in folder.glob(f"*{SUFFIX}") if path.is_file())
     except OSError:
         return []

@@ -161,3 +161,8 @@ def test_a_pipe_or_device_by_name_is_refused(tmp_path, make):
     make(tmp_path / "field.png")
     with pytest.raises(NoImages, match="pipe, socket or device"):
         find_files(tmp_path / "field.png")
+
+
+def test_the_home_of_nobody_names_no_image():
+    with pytest.raises(NoImages, match="no such file or folder"):
+        find_files("~nobody-of-that-name/field.png")

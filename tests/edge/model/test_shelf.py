@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,9 @@ def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
 
 def test_a_folder_that_cannot_be_looked_at_counts_as_empty(tmp_path: Path) -> None:
     assert shelf.available(tmp_path / ("x" * 300)) == shelf.available()
+
+
+def test_a_pipe_is_no_bundle_and_never_waited_for(folder: Path) -> None:
+    before = shelf.available(folder)
+    os.mkfifo(folder / "pipe.wbc")
+    assert shelf.available(folder) == before
