@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
 
 from edge import RESEARCH_USE_ONLY, __version__
-from edge.cli.program import Program
-
-_COMMANDS = ("capture", "classify", "log", "model", "bench", "doctor")
-
-
-class Commands(Program):
-    """Imports a command when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Name the commands in the order of the help."""
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import a command."""
-        if cmd_name not in _COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"edge.cli.{cmd_name}").command
-        return command
+from edge.cli.program import Commands
 
 
 @click.command(
     "wbc-edge",
     cls=Commands,
+    package="edge.cli",
+    names=("capture", "classify", "log", "model", "bench", "doctor"),
     context_settings={"auto_envvar_prefix": "WBC_EDGE", "help_option_names": ["-h", "--help"]},
     epilog=f"""
 \b

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO
@@ -41,6 +42,33 @@ class Program(click.Group):
                 ctx.exit(_BROKEN_PIPE)
             except Interrupted as interrupted:
                 ctx.exit(interrupted.exit_code)
+
+
+class Commands(Program):
+    """Imports a command when it is asked for: each is ``command`` in a module of its own.
+
+    Parameters
+    ----------
+    package : str
+        Where the modules are, such as ``"edge.cli"``.
+    names : sequence of str
+        Names of commands and modules, in the order of the help.
+    """
+
+    def __init__(self, *args: Any, package: str, names: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._package, self._names = package, tuple(names)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Name the commands in the order of the help."""
+        return list(self._names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command."""
+        if cmd_name not in self._names:
+            return None
+        command: click.Command = importlib.import_module(f"{self._package}.{cmd_name}").command
+        return command
 
 
 @contextmanager

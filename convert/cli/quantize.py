@@ -1,4 +1,4 @@
-"""Command line that turns a trained network into what a device runs."""
+"""``convert quantize``: turn a trained network into what a device runs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from edge import RESEARCH_USE_ONLY, __version__
+from edge import RESEARCH_USE_ONLY
 from edge.cli.options import json_option
 from edge.cli.output import say, write, write_json
-from edge.cli.program import Program, only_our_lines
+from edge.cli.program import only_our_lines
 
 EXAMPLES = """
 \b
@@ -20,39 +20,23 @@ Examples:
 """
 
 
-@click.group(
-    "convert",
-    cls=Program,
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CONVERT"},
-    epilog=f"{EXAMPLES}\n{RESEARCH_USE_ONLY}",
-)
-@click.version_option(__version__, prog_name="convert")
-@click.option("--debug", is_flag=True, help="Show where an error came from.")
-def main(debug: bool) -> None:
-    """Turn trained networks into bundles that wbc-edge runs."""
-    # Program.invoke reads the option, since it is about what commands raise.
-    del debug
-
-
-@main.command("quantize", short_help="Quantize a network to int8 and pack it.", epilog=EXAMPLES)
+@click.command("quantize", short_help="Quantize a network to int8 and pack it.", epilog=EXAMPLES)
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The NAME.wbc to write.")
 @click.option("--min-agreement", default=0.98, show_default=True, type=click.FloatRange(0, 1), help="With float.")
 @click.option("--max-accuracy-drop", default=0.01, show_default=True, type=click.FloatRange(0, 1), help="Of float's.")
 @click.option("--verbose", is_flag=True, help="Show what TensorFlow says.")
 @json_option
-def quantize(
-    run: Path, out: Path, min_agreement: float, max_accuracy_drop: float, verbose: bool, as_json: bool
-) -> None:
+def command(run: Path, out: Path, min_agreement: float, max_accuracy_drop: float, verbose: bool, as_json: bool) -> None:
     """Quantize the network of RUN to int8 and pack it as a bundle; refuse what lost its judgement."""
     if out.suffix != ".wbc":
         raise click.BadParameter(f"{out} does not end in .wbc", param_hint="--out")
     # What TensorFlow's threads still say when the block below is over.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with only_our_lines(verbose) as terminal:
-        from convert.quantize import quantize as quantize_run
+        from convert.quantize import quantize
 
-        bundle, parity = quantize_run(
+        bundle, parity = quantize(
             run,
             out,
             min_agreement=min_agreement,

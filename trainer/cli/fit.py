@@ -1,4 +1,4 @@
-"""Command line of the workstation's half."""
+"""``trainer fit``: train a network on labelled fields."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from edge import RESEARCH_USE_ONLY, __version__
+from edge import RESEARCH_USE_ONLY
 from edge.cli.options import json_option
 from edge.cli.output import say, write, write_json
-from edge.cli.program import Program, only_our_lines
+from edge.cli.program import only_our_lines
 
 EXAMPLES = """
 \b
@@ -32,21 +32,7 @@ A manifest is a CSV file in UTF-8 with a row a field and the columns
 """
 
 
-@click.group(
-    "trainer",
-    cls=Program,
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "TRAINER"},
-    epilog=f"{EXAMPLES}\n{RESEARCH_USE_ONLY}",
-)
-@click.version_option(__version__, prog_name="trainer")
-@click.option("--debug", is_flag=True, help="Show where an error came from.")
-def main(debug: bool) -> None:
-    """Train the networks that wbc-edge runs."""
-    # Program.invoke reads the option, since it is about what commands raise.
-    del debug
-
-
-@main.command("fit", short_help="Train a network on labelled fields.", epilog=f"{MANIFEST}\n{EXAMPLES}")
+@click.command("fit", short_help="Train a network on labelled fields.", epilog=f"{MANIFEST}\n{EXAMPLES}")
 @click.argument("manifests", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the run.")
 @click.option("--name", default="model", show_default=True, help="Name of the model.")
@@ -84,7 +70,7 @@ def main(debug: bool) -> None:
 @click.option("--data", multiple=True, metavar="TEXT", help="A data set and its licence, for the card; repeatable.")
 @click.option("--verbose", is_flag=True, help="Show what TensorFlow says.")
 @json_option
-def fit(
+def command(
     manifests: tuple[Path, ...], out: Path, relabel: tuple[str, ...], verbose: bool, as_json: bool, **options: Any
 ) -> None:
     """Train a network on the labelled fields of MANIFESTS and write a run for `convert quantize`."""
