@@ -6,6 +6,8 @@ transmitted = incident * 10 ** -optical density), so dividing by the brightest, 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +25,25 @@ _DARKEST_GLASS = 16
 _SAMPLES = 48_000
 
 
-def glass_level(pixels: Pixels, inside: NDArray[np.uint8] | None = None) -> NDArray[np.float32]:
-    """Estimate the level of clear glass in each channel.
+class Exposure(NamedTuple):
+    """How a field is lit.
 
-    Taken over the pixels whose darkest channel is among the brightest 5%, so that neither a stained cell nor a
+    Attributes
+    ----------
+    glass : ndarray
+        Shape (3,), float32, level of clear glass, 16 to 255, BGR.
+    darkest : ndarray
+        Shape (256,), float32: of some 50,000 pixels how many have each level in their darkest channel.
+    """
+
+    glass: NDArray[np.float32]
+    darkest: NDArray[np.float32]
+
+
+def expose(pixels: Pixels, inside: NDArray[np.uint8] | None = None) -> Exposure:
+    """Estimate the level of clear glass in each channel, and how the darkest channel's levels are distributed.
+
+    Glass is taken over the pixels whose darkest channel is among the brightest 5%, so that neither a stained cell nor a
     coloured reflection is mistaken for glass.
 
     Parameters
@@ -38,21 +55,23 @@ def glass_level(pixels: Pixels, inside: NDArray[np.uint8] | None = None) -> NDAr
 
     Returns
     -------
-    ndarray
-        Shape (3,), float32, 16 to 255, BGR.
+    Exposure
+        Glass of level 255 where nothing is lit.
     """
     pixels = sampled(pixels)
     inside = None if inside is None else sampled(inside)
-    darkest = darkest_channel(pixels)
-    histogram = cv2.calcHist([darkest], [0], inside, [256], [0, 256]).ravel()
+    blue, green, red = cv2.split(pixels)
+    darkest = cv2.min(cv2.min(blue, green), red)
+    histogram = np.asarray(cv2.calcHist([darkest], [0], inside, [256], [0, 256]), np.float32).ravel()
     total = histogram.sum()
     if total == 0:
-        return np.full(3, 255, np.float32)
+        return Exposure(np.full(3, 255, np.float32), histogram)
     level = int(np.searchsorted(np.cumsum(histogram), _GLASS_QUANTILE * total))
     glass = darkest >= min(level, 255)
     if inside is not None:
         glass &= inside > 0
-    return np.maximum(np.asarray(cv2.mean(pixels, glass.view(np.uint8))[:3], np.float32), _DARKEST_GLASS)
+    level_of_glass = np.asarray(cv2.mean(pixels, glass.view(np.uint8))[:3], np.float32)
+    return Exposure(np.maximum(level_of_glass, _DARKEST_GLASS), histogram)
 
 
 def sampled(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -76,23 +95,6 @@ def sampled(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return chosen.astype(np.uint8, copy=False)
 
 
-def darkest_channel(pixels: Pixels) -> NDArray[np.uint8]:
-    """Take the least of the three channels of each pixel.
-
-    Parameters
-    ----------
-    pixels : ndarray
-        Shape (height, width, 3), uint8.
-
-    Returns
-    -------
-    ndarray
-        Shape (height, width), uint8.
-    """
-    blue, green, red = cv2.split(pixels)
-    return cv2.min(cv2.min(blue, green), red).astype(np.uint8, copy=False)
-
-
 def white_balance(pixels: Pixels, glass: NDArray[np.float32]) -> Pixels:
     """Scale each channel so that glass comes to ``WHITE``.
 
@@ -101,7 +103,7 @@ def white_balance(pixels: Pixels, glass: NDArray[np.float32]) -> Pixels:
     pixels : ndarray
         Shape (height, width, 3), uint8, BGR.
     glass : ndarray
-        Shape (3,), level of clear glass in each channel, from :func:`glass_level`.
+        Shape (3,), level of clear glass in each channel, from :func:`expose`.
 
     Returns
     -------
@@ -127,6 +129,9 @@ def optical_density(balanced: Pixels) -> NDArray[np.uint8]:
     Returns
     -------
     ndarray
-        Shape (height, width, 3), uint8: hundredths of optical density, 0 to 238.
+        Shape (3, height, width), uint8, a plane a channel, blue, green, red: hundredths of optical density, 0 to 238.
     """
-    return cv2.LUT(balanced, _OD_TABLE).astype(np.uint8, copy=False)
+    planes = np.empty((3, *balanced.shape[:2]), np.uint8)
+    for plane, channel in zip(planes, cv2.split(balanced), strict=True):
+        cv2.LUT(channel, _OD_TABLE, plane)
+    return planes

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge.frame import Pixels
 from edge.vision import balance, scale
+from edge.vision.balance import Exposure
 
 _DARK_SHARE_OF_GLASS = 0.15
 _COARSENING = 8
@@ -22,24 +23,21 @@ class Field:
 
     Attributes
     ----------
-    raw : ndarray
-        Shape (height, width, 3), uint8, BGR, at the model's scale, colours as captured.
     pixels : ndarray
-        The same, white-balanced: glass at ``edge.vision.balance.WHITE``.
+        Shape (height, width, 3), uint8, BGR, white-balanced: glass at ``edge.vision.balance.WHITE``.
     density : ndarray
-        Optical density in hundredths, uint8, same shape, BGR.
-    glass : ndarray
-        Shape (3,), float32, level of clear glass as captured, BGR.
+        Optical density in hundredths, shape (3, height, width), uint8: planes of blue, green, red.
+    exposure : Exposure
+        Level of clear glass, and of the darkest channels, as captured.
     inside : ndarray or None
         Shape (height, width), uint8, 255 inside the lit field of an eyepiece adapter, else 0; None: lit everywhere.
     um_per_px : float
         Pixel size, micrometres.
     """
 
-    raw: Pixels
     pixels: Pixels
     density: NDArray[np.uint8]
-    glass: NDArray[np.float32]
+    exposure: Exposure
     inside: NDArray[np.uint8] | None
     um_per_px: float
 
@@ -68,11 +66,11 @@ def prepare(pixels: Pixels, um_per_px: float, model_um_per_px: float) -> Field:
     """
     raw = scale.resample(pixels, um_per_px, model_um_per_px)
     inside = lit(raw)
-    glass = balance.glass_level(raw, inside)
-    balanced = balance.white_balance(raw, glass)
+    exposure = balance.expose(raw, inside)
+    balanced = balance.white_balance(raw, exposure.glass)
     if inside is not None:
         balanced = np.where(inside[..., None] > 0, balanced, np.uint8(balance.WHITE))
-    return Field(raw, balanced, balance.optical_density(balanced), glass, inside, model_um_per_px)
+    return Field(balanced, balance.optical_density(balanced), exposure, inside, model_um_per_px)
 
 
 def lit(pixels: Pixels) -> NDArray[np.uint8] | None:

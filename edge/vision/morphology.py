@@ -67,7 +67,7 @@ def measure(field: Field, nuclei: Nuclei) -> Morphology | None:
     x, y = np.rint((nuclei.centres - 0.5) / 2).astype(np.intp).T
     x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
     area = _areas(mask, x, y) * um_per_px**2
-    red = cv2.extractChannel(_half(field.density), 2)
+    red = _half(field.density[2])
     stained = red > round(_LEAST_CYTOPLASM_OD * OD_STEPS_PER_UNIT)
     cytoplasm = (stained & (mask == 0)).astype(np.uint8)
     reach = round(_REACH_UM / um_per_px)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.vision.balance import sampled
+from edge.vision.scale import blur
 
 _LEAST_CHROMATIN = 15
 _OTSU_SHARE = 0.85
@@ -47,7 +48,7 @@ def find(density: NDArray[np.uint8], um_per_px: float, inside: NDArray[np.uint8]
     Parameters
     ----------
     density : ndarray
-        Shape (height, width, 3), uint8, hundredths of optical density, BGR
+        Shape (3, height, width), uint8, hundredths of optical density in blue, green, red
         (:func:`edge.vision.balance.optical_density`).
     um_per_px : float
         Pixel size, micrometres.
@@ -62,7 +63,7 @@ def find(density: NDArray[np.uint8], um_per_px: float, inside: NDArray[np.uint8]
     chromatin = _chromatin(density)
     if inside is not None:
         chromatin[inside == 0] = 0
-    smooth = _blur(chromatin, _SMOOTHING_UM / um_per_px)
+    smooth = blur(chromatin, _SMOOTHING_UM / um_per_px)
     otsu, _ = cv2.threshold(sampled(np.asarray(smooth, np.uint8)), 0, 255, cv2.THRESH_OTSU)
     _, stained = cv2.threshold(smooth, max(_OTSU_SHARE * otsu, _LEAST_CHROMATIN), 255, cv2.THRESH_BINARY)
     mask = cv2.morphologyEx(stained, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)).astype(np.uint8, copy=False)
@@ -91,10 +92,10 @@ def label_depth(mask: NDArray[np.uint8]) -> int:
 
 def _chromatin(density: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Combine both differences, in fiftieths of optical density so that no sum saturates."""
-    blue, green, red = cv2.split(density)
+    blue, green, red = density
     green_over_blue = cv2.addWeighted(cv2.addWeighted(green, 1.0, red, -0.15, 0), 1.0, blue, -0.5, 0)
     red_and_green_over_blue = cv2.addWeighted(cv2.addWeighted(red, 0.575, green, 0.575, 0), 1.0, blue, -0.575, 0)
-    return cv2.min(green_over_blue, red_and_green_over_blue).astype(np.uint8, copy=False)
+    return np.asarray(cv2.min(green_over_blue, red_and_green_over_blue), np.uint8)
 
 
 def _centres(mask: NDArray[np.uint8], um_per_px: float) -> NDArray[np.float32]:
@@ -106,7 +107,7 @@ def _centres(mask: NDArray[np.uint8], um_per_px: float) -> NDArray[np.float32]:
     height, width = mask.shape
     half_size = max(1, round(width / 2)), max(1, round(height / 2))
     half = cv2.resize(mask, half_size, interpolation=cv2.INTER_AREA).astype(np.uint16) * 257
-    body = _blur(half, _BODY_UM / um_per_px / 2)
+    body = blur(half, _BODY_UM / um_per_px / 2)
     reach = max(3, round(_SPACING_UM / um_per_px / 2) | 1)
     highest = cv2.dilate(body, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     peaks = ((body == highest) & (body > _LEAST_COVER * _FULL)).astype(np.uint8)
@@ -114,9 +115,3 @@ def _centres(mask: NDArray[np.uint8], um_per_px: float) -> NDArray[np.float32]:
     found = centroids[1:]
     cover = body[tuple(np.rint(found[:, ::-1]).astype(np.intp).T)].astype(np.int64)
     return np.asarray(2 * found[np.argsort(-cover, kind="stable")] + 0.5, np.float32)
-
-
-def _blur(image: cv2.typing.MatLike, sigma_px: float) -> cv2.typing.MatLike:
-    """Blur with a Gaussian cut off at twice its sigma: what lies further weighs too little to wait for."""
-    side = 2 * max(1, round(2 * sigma_px)) + 1
-    return cv2.GaussianBlur(image, (side, side), sigma_px)

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.vision.balance import OD_STEPS_PER_UNIT, darkest_channel, sampled
+from edge.vision.balance import OD_STEPS_PER_UNIT, sampled
 from edge.vision.field import Field
+from edge.vision.scale import blur
 
 LEAST_FOCUS_PER_UM = 0.3
 LEAST_BRIGHTNESS = 0.25
@@ -82,13 +83,10 @@ def assess(field: Field, nuclei: NDArray[np.uint8]) -> Quality:
         The figures, and the reasons if it is not usable.
     """
     pixels = nuclei.size if field.inside is None else max(1, cv2.countNonZero(field.inside))
-    darkest = darkest_channel(sampled(field.raw)).ravel()
-    if field.inside is not None:
-        darkest = darkest[sampled(field.inside).ravel() > 0]
-    saturated = int(np.count_nonzero(darkest >= _NEARLY_WHITE)) / max(1, darkest.size)
-    crushed = int(np.count_nonzero(darkest <= _NEARLY_BLACK)) / max(1, darkest.size)
+    darkest = field.exposure.darkest / max(1, field.exposure.darkest.sum())
+    saturated, crushed = float(darkest[_NEARLY_WHITE:].sum()), float(darkest[: _NEARLY_BLACK + 1].sum())
     contrast, focus = _contrast_and_focus(field)
-    brightness = float(field.glass.min()) / 255
+    brightness = float(field.exposure.glass.min()) / 255
     share = pixels / nuclei.size
     limits = (
         (share < LEAST_FIELD, "hardly any of the frame is lit"),
@@ -106,22 +104,23 @@ def assess(field: Field, nuclei: NDArray[np.uint8]) -> Quality:
 
 
 def _contrast_and_focus(field: Field) -> tuple[float, float]:
-    blurred = cv2.GaussianBlur(cv2.extractChannel(field.density, 1), (0, 0), _SMOOTHING_UM / field.um_per_px)
-    green = blurred.astype(np.uint8, copy=False)
+    green = np.asarray(blur(field.density[1], _SMOOTHING_UM / field.um_per_px), np.uint8)
     # Sobel's kernel sums to 8 per unit of slope; int16 holds 255 * 8 whole.
     across, down = cv2.spatialGradient(green)
     slopes = cv2.add(cv2.convertScaleAbs(across, alpha=0.25), cv2.convertScaleAbs(down, alpha=0.25))
     slope = slopes.astype(np.uint8, copy=False)
     if field.inside is not None:
         slope[cv2.erode(field.inside, np.ones((9, 9), np.uint8)) == 0] = 0
-    low, high = (_quantile(green, q, field.inside) for q in (0.05, _STEEPEST))
+    low, high = _quantiles(green, (0.05, _STEEPEST), field.inside)
     contrast = (high - low) / OD_STEPS_PER_UNIT
-    steepest = _quantile(slope, _STEEPEST, field.inside) / 2 / field.um_per_px / OD_STEPS_PER_UNIT
-    return contrast, steepest / (contrast + LEAST_CONTRAST_OD / 2)
+    (steepest,) = _quantiles(slope, (_STEEPEST,), field.inside)
+    slope_per_um = steepest / 2 / field.um_per_px / OD_STEPS_PER_UNIT
+    return contrast, slope_per_um / (contrast + LEAST_CONTRAST_OD / 2)
 
 
-def _quantile(image: NDArray[np.uint8], q: float, inside: NDArray[np.uint8] | None) -> float:
+def _quantiles(image: NDArray[np.uint8], q: tuple[float, ...], inside: NDArray[np.uint8] | None) -> list[float]:
     inside = None if inside is None else sampled(inside)
     histogram = cv2.calcHist([sampled(image)], [0], inside, [256], [0, 256]).ravel()
     cumulative = np.cumsum(histogram)
-    return float(np.searchsorted(cumulative, q * cumulative[-1]))
+    found: list[float] = np.searchsorted(cumulative, np.asarray(q) * cumulative[-1]).tolist()
+    return found

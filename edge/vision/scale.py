@@ -75,3 +75,22 @@ def resample(pixels: Pixels, um_per_px: float, to_um_per_px: float) -> Pixels:
         return pixels
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return cv2.resize(pixels, target, interpolation=method).astype(np.uint8, copy=False)
+
+
+def blur(image: cv2.typing.MatLike, sigma_px: float) -> cv2.typing.MatLike:
+    """Blur with a Gaussian cut off at twice its sigma: what lies further weighs too little to wait for.
+
+    Parameters
+    ----------
+    image : ndarray
+        Any shape and depth that OpenCV blurs.
+    sigma_px : float
+        Standard deviation, pixels.
+
+    Returns
+    -------
+    ndarray
+        Same shape and depth.
+    """
+    side = 2 * max(1, round(2 * sigma_px)) + 1
+    return cv2.GaussianBlur(image, (side, side), sigma_px)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge import simulator
 from edge.simulator import Smear
-from edge.vision import field, nuclei, quality
+from edge.vision import field, nuclei, quality, scale
 
 MODEL_UM_PER_PX = 0.5
 
@@ -23,6 +23,7 @@ class Look:
 
     truth: tuple[simulator.Cell, ...]
     truth_centres: NDArray[np.float64]
+    raw: field.Pixels
     field: field.Field
     nuclei: nuclei.Nuclei
     quality: quality.Quality
@@ -37,7 +38,8 @@ def _look(smear: Smear, seed: int) -> Look:
     centres = (np.array([(cell.x_px, cell.y_px) for cell in drawn.cells]).reshape(-1, 2) + 0.5) * (
         smear.um_per_px / MODEL_UM_PER_PX
     ) - 0.5
-    return Look(drawn.cells, centres, prepared, found, quality.assess(prepared, found.mask))
+    raw = scale.resample(drawn.pixels, smear.um_per_px, MODEL_UM_PER_PX)
+    return Look(drawn.cells, centres, raw, prepared, found, quality.assess(prepared, found.mask))
 
 
 @pytest.fixture(scope="session")

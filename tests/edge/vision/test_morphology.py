@@ -9,12 +9,21 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.vision import morphology, nuclei
+from edge.vision.balance import WHITE, expose
 from edge.vision.field import Field
 
 CHROMATIN_OD = (20, 100, 60)
 CYTOPLASM_OD = (10, 20, 25)
+
+
+def absorbing(density: NDArray[np.uint8], um_per_px: float) -> Field:
+    """Make the field whose pixels have these optical densities; shape (height, width, 3), hundredths."""
+    pixels = np.rint(WHITE * 10 ** (-density / 100)).astype(np.uint8)
+    planes = np.ascontiguousarray(density.transpose(2, 0, 1))
+    return Field(pixels, planes, expose(pixels), None, um_per_px)
 
 
 def cells(
@@ -31,8 +40,8 @@ def cells(
         for x_um, y_um in centres_um:
             away = np.hypot(*(np.indices((height, width)) + 0.5 - np.array([y_um, x_um])[:, None, None] / um_per_px))
             density[away * um_per_px < radius_um] = colour
-    glass = np.full_like(density, 240)
-    return Field(glass, glass, density, np.ones(3, np.float32), None, um_per_px), nuclei.find(density, um_per_px)
+    field = absorbing(density, um_per_px)
+    return field, nuclei.find(field.density, um_per_px)
 
 
 APART = [(30.0, 30.0), (75.0, 30.0), (120.0, 30.0), (30.0, 70.0), (75.0, 70.0), (120.0, 70.0)]
@@ -111,10 +120,10 @@ def test_a_nucleus_whose_middle_is_between_its_lobes_does_not_count_as_glass() -
     for x in (60, 240):
         cv2.circle(density, (x, 100), 16, CHROMATIN_OD, -1)
     cv2.circle(density, (150, 100), 15, CHROMATIN_OD, 6)
-    glass = np.full_like(density, 240)
-    found = nuclei.find(density, 0.25)
+    field = absorbing(density, 0.25)
+    found = nuclei.find(field.density, 0.25)
     ring = nuclei.Nuclei(found.mask, np.array([[60, 100], [150, 100], [240, 100]], np.float32))
     assert not found.mask[100, 150]
-    measured = morphology.measure(Field(glass, glass, density, np.ones(3, np.float32), None, 0.25), ring)
+    measured = morphology.measure(field, ring)
     assert measured is not None
     assert measured.nuclear_area_um2 == pytest.approx(math.pi * 4.0**2, rel=0.1)
