@@ -13,7 +13,7 @@ from typing import Literal
 
 from edge import pipeline, verdict
 from edge.camera import EndOfFrames
-from edge.camera.guard import GuardedCamera
+from edge.camera.guard import GuardedCamera, Teller, told_nobody
 from edge.errors import ImageError, JournalError, OutputError, WbcError
 from edge.frame import Frame
 from edge.journal import Journal
@@ -244,6 +244,7 @@ def run(
     count: int | None = None,
     interval_s: float = 0.0,
     waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+    told: Teller = told_nobody,
 ) -> Generator[Logged | Failed | Finished, None, None]:
     """Capture, judge and log frames until the camera has no more, `count` is reached, or something ends it.
 
@@ -263,6 +264,8 @@ def run(
     waiting : callable
         Makes a context manager that is entered around every wait. An interruption raised there loses nothing: the frame
         in hand is finished, or was never taken.
+    told : callable
+        Called with what happens to the camera as soon as it is logged: what, and a sentence on it.
 
     Yields
     ------
@@ -279,12 +282,14 @@ def run(
     session.note("started", camera.name)
     ending: BaseException | None = None
     try:
-        yield from _frames(camera, session, count, interval_s, waiting)
+        yield from _frames(camera, session, count, interval_s, waiting, told)
     except JournalError:
         raise
     except BaseException as error:
         ending = error
         session.note("stopped", str(error) or type(error).__name__)
+    if camera.counters.lost:
+        session.note("camera", camera.counters.summary())
     finished = session.finish()
     # Whoever closed the generator listens no more; and who gave a wrong pixel size has not seen a sample.
     if not isinstance(ending, GeneratorExit) and (session.logged or not isinstance(ending, WbcError)):
@@ -299,13 +304,17 @@ def _frames(
     count: int | None,
     interval_s: float,
     waiting: Callable[[], AbstractContextManager[None]],
+    told: Teller,
 ) -> Iterator[Logged | Failed]:
-    counters = camera.counters
+    def note(kind: str, detail: str) -> None:
+        session.note(kind, detail)
+        told(kind, detail)
+
     for due_s in islice(ticks(interval_s), count):
         try:
             with waiting():
                 time.sleep(max(0.0, due_s - time.monotonic()))
-                frame = camera.read()
+                frame = camera.read(note)
         except EndOfFrames:
             return
         except ImageError as error:
@@ -315,9 +324,6 @@ def _frames(
             # It holds 15 MB, which must not stay while the next one is captured.
             del frame
         yield from session.finished_pictures()
-        if camera.counters.lost > counters.lost:
-            session.note("camera reopened", f"lost {camera.counters.lost} times since it was opened")
-        counters = camera.counters
 
 
 def ticks(interval_s: float, clock: Callable[[], float] = time.monotonic) -> Iterator[float]:

@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from edge import __version__
-from edge.camera import attached_cameras
+from edge.camera import Camera, CameraSettings, attached_cameras, open_camera
+from edge.camera.guard import BackOff, GuardedCamera
 from edge.errors import JournalError, WbcError
 from edge.journal import Journal
 from edge.model import open_model, selftest
@@ -22,6 +24,13 @@ from edge.model.runtime import installed
 _PACKAGES = ("numpy", "opencv-python-headless", "msgspec", "click", "rich", "ai-edge-litert", "tflite-runtime")
 _EARLIEST_S = datetime(2025, 1, 1, tzinfo=timezone.utc).timestamp()
 """wbc-edge is younger: no clock that is right shows an earlier time."""
+
+_CAMERA_TIMEOUT_S = 5.0
+_ANY_UM_PER_PX = 0.1
+"""A camera is not asked how large its pixels are, only whether it answers."""
+
+_DARK_LEVEL = 16
+_CABLE = "Check cable and power, and whether another program uses it"
 
 _LITTLE_SPACE_MB, _NO_SPACE_MB = 1000, 100
 _HOT_C = 80.0
@@ -67,8 +76,11 @@ def examine(
     threads: int = 1,
     root: Path = Path("/"),
     now_s: Callable[[], float] = time.time,
+    opener: Callable[[str, CameraSettings], Camera] = open_camera,
 ) -> Iterator[Finding]:
     """Look at everything that a session needs; changes nothing but a file that it writes and removes.
+
+    Takes a frame from every camera that is attached, so none of them may be at work elsewhere.
 
     Parameters
     ----------
@@ -84,6 +96,8 @@ def examine(
         Folder below which ``sys``, ``proc`` and ``dev`` are.
     now_s : callable
         The wall clock.
+    opener : callable
+        Opens the camera that a specification names.
 
     Yields
     ------
@@ -93,7 +107,7 @@ def examine(
     yield from _software()
     yield from _runtimes(threads)
     yield from _model(model, runtime, threads)
-    yield from _cameras(root / "dev")
+    yield from _cameras(root / "dev", opener)
     yield from _disk(journal, root / "proc" / "mounts")
     yield from _journal(journal)
     yield from _clock(journal, now_s())
@@ -136,13 +150,33 @@ def _model(find: Callable[[], Path], runtime: str | None, threads: int) -> Itera
     yield Finding("ok", f"model {model.bundle.identity} passes its self-test {said} on {model.runtime.name}")
 
 
-def _cameras(devices: Path) -> Iterator[Finding]:
+def _cameras(devices: Path, opener: Callable[[str, CameraSettings], Camera]) -> Iterator[Finding]:
     found = attached_cameras(devices)
     if not found:
         yield Finding("warning", "no camera is attached", "Plug one in; --camera sim works without")
     for camera in found:
         name = f"camera {camera.specification} ({camera.description})"
-        yield Finding("ok", name) if camera.problem is None else Finding("warning", name, camera.problem)
+        if camera.problem is not None:
+            yield Finding("warning", name, camera.problem)
+            continue
+        try:
+            yield _answer(name, camera.specification, opener)
+        except WbcError as error:
+            yield Finding("warning", f"{name} does not answer: {error.why or error.what}", error.remedy or _CABLE)
+
+
+def _answer(name: str, specification: str, opener: Callable[[str, CameraSettings], Camera]) -> Finding:
+    settings = CameraSettings(um_per_px=_ANY_UM_PER_PX, allow_other_size=True, timeout_s=_CAMERA_TIMEOUT_S)
+    with closing(GuardedCamera(specification, settings, BackOff(attempts=0), opener)) as camera:
+        frame = camera.read()
+    height, width = frame.pixels.shape[:2]
+    said = f"{name} answers: {width}x{height} in {frame.capture_ms:.0f} ms"
+    if int(frame.pixels.max()) < _DARK_LEVEL:
+        return Finding("warning", f"{said}, and the picture is black", "Switch on the lamp, and open shutter and cap")
+    if (width, height) != settings.size_px:
+        asked = "x".join(map(str, settings.size_px))
+        return Finding("warning", f"{said}, asked for {asked}", f"Capture with --size {width}x{height}")
+    return Finding("ok", said)
 
 
 def _disk(journal: Path, mounts: Path) -> Iterator[Finding]:

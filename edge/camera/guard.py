@@ -24,6 +24,14 @@ from edge.frame import Frame
 
 T = TypeVar("T")
 
+Teller = Callable[[str, str], None]
+"""Is told of the camera's troubles as they happen: what, in a word or two, and a sentence on it."""
+
+
+def told_nobody(kind: str, detail: str) -> None:
+    """Tell nobody."""
+
+
 CLOSE_TIMEOUT_S = 1.0
 """A person who pressed Ctrl-C waits no longer than this for a driver."""
 
@@ -76,6 +84,13 @@ class CameraCounters:
     lost: int = 0
     reopened: int = 0
 
+    def summary(self) -> str:
+        """Say it in a line."""
+        return (
+            f"{self.frames} frames, {self.unreadable} unreadable, lost {self.lost} times ({self.timeouts} by hanging),"
+            f" reopened {self.reopened} times"
+        )
+
 
 class GuardedCamera:
     """A camera with time limits, which is reopened when it is lost; itself a ``Camera``.
@@ -127,8 +142,13 @@ class GuardedCamera:
         self._closed = False
         self.finite = self._open().finite
 
-    def read(self) -> Frame:
+    def read(self, told: Teller = told_nobody) -> Frame:
         """Capture the next frame, reopening the camera as often as ``back_off`` allows.
+
+        Parameters
+        ----------
+        told : callable
+            Called at once with ``camera lost`` or ``camera reopened`` and a sentence on it.
 
         Raises
         ------
@@ -137,23 +157,28 @@ class GuardedCamera:
         ImageError
             When this one frame is unreadable; the next read goes on with the next one.
         CameraTimeout
-            When a finite source did not deliver in time; it has no further frames then.
+            When a finite source did not deliver in time; it has no further frames then. As any other ``CameraError``
+            also when ``back_off`` allows no further attempt.
         CameraLost
             When the camera could not be brought back; a further read tries again.
         """
         delays_s = self._back_off.delays_s()
         while not self._closed:
             try:
+                self._reopen(told)
                 return self._capture()
-            except CameraError as failure:
+            except CameraError as error:
+                failure = error
                 self._lose()
-                if self.finite:
-                    self._closed = True
+                self._closed = self.finite
+                if self.finite or not self._back_off.attempts:
                     raise
                 if not delays_s:
                     why = f"{str(failure).rstrip('.')}; it was tried again {self._back_off.attempts} times"
                     raise CameraLost(f"Lost {self.name}", why, "Check cable, power and lamp") from failure
-            self._sleep(delays_s.pop(0))
+            delay_s = delays_s.pop(0)
+            told("camera lost", f"{str(failure).rstrip('.')}. Tried again in {delay_s:g} s")
+            self._sleep(delay_s)
         raise EndOfFrames(self.name)
 
     def close(self) -> None:
@@ -171,10 +196,13 @@ class GuardedCamera:
             self._worker = None
             raise
 
-    def _capture(self) -> Frame:
+    def _reopen(self, told: Teller) -> None:
         if self._worker is None:
             self._open()
             self._count(reopened=1)
+            told("camera reopened", self.counters.summary())
+
+    def _capture(self) -> Frame:
         assert self._worker is not None
         try:
             frame = self._limited(self._worker.read())

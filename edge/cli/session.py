@@ -78,7 +78,14 @@ def observe(
         if not as_json:
             say(f"Logging to {log.path}")
         failures = [session.add_failure(error.what, error) for error in missing]
-        frames = run(camera, session, count=count, interval_s=interval_s, waiting=interruptions.allowed)
+        frames = run(
+            camera,
+            session,
+            count=count,
+            interval_s=interval_s,
+            waiting=interruptions.allowed,
+            told=lambda kind, detail: say(f"{kind}: {detail}"),
+        )
         with closing(frames):
             for result in chain(failures, frames):
                 if isinstance(result, Logged):

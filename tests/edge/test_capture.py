@@ -150,10 +150,13 @@ def test_an_unreadable_frame_is_reported_and_logged_and_the_others_go_on(journal
 
 def test_a_camera_that_comes_back_is_noted(journal, scripted, cells):
     camera = scripted(cells, CameraLost("scripted", "pulled out"), cells, finite=False)
+    told = []
     with Session(journal, "S-1") as session:
-        shown = list(run(camera, session, count=2))
+        shown = list(run(camera, session, count=2, told=lambda kind, _: told.append((kind, events(journal)[-1]))))
     assert [each.result.sequence for each in shown[:2]] == [0, 1]
-    assert "camera reopened" in events(journal)
+    assert events(journal) == ["started", "camera lost", "camera reopened", "camera"]
+    assert told == [("camera lost", "camera lost"), ("camera reopened", "camera reopened")]
+    assert "lost 1 times (0 by hanging), reopened 1 times" in list(journal.events())[-1].detail
 
 
 def test_a_camera_that_does_not_come_back_leaves_the_verdict_so_far(journal, scripted, model, cells):
@@ -163,7 +166,7 @@ def test_a_camera_that_does_not_come_back_leaves_the_verdict_so_far(journal, scr
     assert isinstance(ending, CameraLost)
     assert [type(each) for each in shown] == [Logged, Finished]
     assert journal.samples()[0].result == shown[-1].decided
-    assert events(journal)[-2:] == ["stopped", "verdict"]
+    assert events(journal)[-4:] == ["camera reopened", "stopped", "camera", "verdict"]
 
 
 def test_an_interruption_leaves_the_verdict_so_far(journal, scripted, model, cells):

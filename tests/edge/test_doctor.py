@@ -2,10 +2,15 @@
 
 import os
 import time
+from threading import Event
 
+import cv2
+import numpy as np
 import pytest
 
 from edge import doctor
+from edge.camera.attached import AttachedCamera
+from edge.camera.doubles import ScriptedCamera
 from edge.doctor import examine
 from edge.errors import BundleNotFound
 from edge.frame import Frame
@@ -77,6 +82,42 @@ def test_a_camera_without_permission_or_sense_is_told(found, root):
     (camera,) = unwell(found())
     assert camera[0] == "warning"
     assert "video0" in camera[1]
+
+
+@pytest.fixture
+def camera(root, tmp_path, monkeypatch):
+    """Attach a camera, and give what the doctor says of it."""
+
+    def said(specification, **opening):
+        attached = AttachedCamera(specification, "a camera", None)
+        monkeypatch.setattr(doctor, "attached_cameras", lambda _: [attached])
+        findings = examine(tmp_path / "journal.sqlite3", lambda: shelf.find(None), root=root, **opening)
+        (finding,) = [each for each in findings if each.what.startswith("camera ")]
+        return finding
+
+    return said
+
+
+def test_a_camera_that_answers_is_told_with_the_size_of_its_picture(camera):
+    finding = camera("sim:ALL")
+    assert finding.state == "ok"
+    assert "answers: 2560x1920 in " in finding.what
+
+
+def test_a_camera_that_answers_black_or_in_another_size_is_told(camera, tmp_path):
+    assert "black" in camera("sim:ALL,exposure=0").what
+    cv2.imwrite(str(tmp_path / "field.png"), np.full((120, 160, 3), 200, np.uint8))
+    finding = camera(f"file:{tmp_path / 'field.png'}")
+    assert finding.state == "warning"
+    assert finding.remedy == "Capture with --size 160x120"
+
+
+def test_a_camera_that_is_there_and_does_not_answer_is_told(camera, monkeypatch):
+    monkeypatch.setattr(doctor, "_CAMERA_TIMEOUT_S", 0.05)
+    hanging = camera("v4l2:/dev/video0", opener=lambda _, settings: ScriptedCamera(iter([Event()]), settings))
+    assert hanging.state == "warning"
+    assert "does not answer: no answer within 0.05 s" in hanging.what
+    assert "Check cable" in hanging.remedy
 
 
 @pytest.mark.parametrize(
