@@ -111,6 +111,8 @@ def classify(frame: Frame, model: Model) -> FrameResult:
     bundle, description = model.bundle, model.bundle.description
     watch = Stopwatch()
     look = _look(frame, description.um_per_px, watch)
+    # Before the network has filled the processor's caches with other things.
+    shape = morphology.measure(look.field, look.nuclei) if look.quality.usable else None
     corners, total = _corners(look, bundle) if look.quality.usable else (tiling.NO_CORNERS, 0)
     tiles = tiling.cut(look.field.pixels, corners, description.tiling.tile_px)
     watch.stage("tile")
@@ -121,7 +123,6 @@ def classify(frame: Frame, model: Model) -> FrameResult:
         None if outputs is None else verdict.novelty(outputs.embeddings, bundle.novelty_mean, bundle.novelty_whitening)
     )
     decided = _decide(look.quality, rows, novelty, bundle)
-    shape = morphology.measure(look.field, look.nuclei) if look.quality.usable else None
     watch.stage("verdict")
     return replace(
         _measured(frame, look, watch),

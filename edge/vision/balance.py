@@ -22,7 +22,7 @@ OD_STEPS_PER_UNIT = 100
 
 _GLASS_QUANTILE = 0.95
 _DARKEST_GLASS = 16
-_SAMPLES = 48_000
+_SAMPLES = 20_000
 
 
 class Exposure(NamedTuple):
@@ -33,7 +33,7 @@ class Exposure(NamedTuple):
     glass : ndarray
         Shape (3,), float32, level of clear glass, 16 to 255, BGR.
     darkest : ndarray
-        Shape (256,), float32: of some 50,000 pixels how many have each level in their darkest channel.
+        Shape (256,), float32: of the sampled pixels how many have each level in their darkest channel.
     """
 
     glass: NDArray[np.float32]
@@ -74,20 +74,22 @@ def expose(pixels: Pixels, inside: NDArray[np.uint8] | None = None) -> Exposure:
     return Exposure(np.maximum(level_of_glass, _DARKEST_GLASS), histogram)
 
 
-def sampled(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Take some 50,000 pixels of a large image, evenly spaced: plenty for a statistic.
+def sampled(image: NDArray[np.uint8], least: int = _SAMPLES) -> NDArray[np.uint8]:
+    """Take some of the pixels of a large image, evenly spaced: plenty for a statistic.
 
     Parameters
     ----------
     image : ndarray
         Shape (height, width) or (height, width, 3), uint8.
+    least : int
+        About how many pixels at least.
 
     Returns
     -------
     ndarray
-        Every second pixel each way from 192,000 pixels on, every third from 432,000; a smaller image itself.
+        Every second pixel each way from four times the least on, every third from nine times; a smaller image itself.
     """
-    step = int(np.sqrt(image.shape[0] * image.shape[1] / _SAMPLES))
+    step = int(np.sqrt(image.shape[0] * image.shape[1] / least))
     if step < 2:
         return image
     # Slicing does the same five times as slowly.

@@ -73,13 +73,9 @@ def measure(field: Field, nuclei: Nuclei) -> Morphology | None:
     reach = round(_REACH_UM / um_per_px)
     left, right = np.maximum(x - reach, 0), np.minimum(x + reach + 1, width)
     top, bottom = np.maximum(y - reach, 0), np.minimum(y + reach + 1, height)
-
-    def near(layer: NDArray[np.uint8]) -> NDArray[np.float64]:
-        sums = cv2.integral(layer)
-        inside = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
-        return np.asarray(inside, np.float64)
-
-    chromatin_near, cytoplasm_near = near(mask), near(cytoplasm)
+    sums = cv2.integral(cv2.merge([mask, cytoplasm]))
+    near = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+    chromatin_near, cytoplasm_near = near.T.astype(np.float64)
     surround = np.maximum((right - left) * (bottom - top) - chromatin_near, 1)
     ratio, fraction = chromatin_near / np.maximum(cytoplasm_near, 1), cytoplasm_near / surround
     medians = np.median((area, ratio, fraction), axis=1).tolist()

@@ -19,6 +19,7 @@ from edge.vision.scale import blur
 
 _LEAST_CHROMATIN = 15
 _OTSU_SHARE = 0.85
+_OTSU_SAMPLES = 48_000
 _SMOOTHING_UM = 0.5
 _BODY_UM = 2.0
 _SPACING_UM = 7.0
@@ -64,7 +65,7 @@ def find(density: NDArray[np.uint8], um_per_px: float, inside: NDArray[np.uint8]
     if inside is not None:
         chromatin[inside == 0] = 0
     smooth = blur(chromatin, _SMOOTHING_UM / um_per_px)
-    otsu, _ = cv2.threshold(sampled(np.asarray(smooth, np.uint8)), 0, 255, cv2.THRESH_OTSU)
+    otsu, _ = cv2.threshold(sampled(np.asarray(smooth, np.uint8), _OTSU_SAMPLES), 0, 255, cv2.THRESH_OTSU)
     _, stained = cv2.threshold(smooth, max(_OTSU_SHARE * otsu, _LEAST_CHROMATIN), 255, cv2.THRESH_BINARY)
     mask = cv2.morphologyEx(stained, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)).astype(np.uint8, copy=False)
     return Nuclei((mask > 0).astype(np.uint8), _centres(mask, um_per_px))
@@ -111,7 +112,18 @@ def _centres(mask: NDArray[np.uint8], um_per_px: float) -> NDArray[np.float32]:
     reach = max(3, round(_SPACING_UM / um_per_px / 2) | 1)
     highest = cv2.dilate(body, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     peaks = ((body == highest) & (body > _LEAST_COVER * _FULL)).astype(np.uint8)
-    _, _, _, centroids = cv2.connectedComponentsWithStats(peaks, connectivity=8, ltype=label_depth(peaks))
-    found = centroids[1:]
+    found = _middles(peaks)
     cover = body[tuple(np.rint(found[:, ::-1]).astype(np.intp).T)].astype(np.int64)
     return np.asarray(2 * found[np.argsort(-cover, kind="stable")] + 0.5, np.float32)
+
+
+def _middles(peaks: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Find the middle of each connected peak; asking OpenCV for statistics of components takes three times as long."""
+    points = cv2.findNonZero(peaks)
+    if points is None:
+        return np.zeros((0, 2))
+    x, y = points.reshape(-1, 2).T
+    _, parts = cv2.connectedComponents(peaks, connectivity=8, ltype=label_depth(peaks))
+    owners = parts[y, x]
+    pixels = np.bincount(owners)[1:]
+    return np.column_stack([np.bincount(owners, along)[1:] / pixels for along in (x, y)])

@@ -79,7 +79,7 @@ def test_glass_is_never_so_dark_that_noise_becomes_a_picture() -> None:
 
 def test_a_large_image_has_the_glass_of_a_small_part_of_it_seen_evenly(look: Callable[..., Any]) -> None:
     raw = look().raw
-    assert np.array_equal(balance.sampled(raw), raw[::2, ::2])
+    assert np.array_equal(balance.sampled(raw), raw[::3, ::3])
     assert np.array_equal(balance.sampled(raw[:100, :100]), raw[:100, :100])
     large = np.tile(raw, (3, 3, 1))
     assert balance.sampled(large).size < large.size / 16
