@@ -14,7 +14,7 @@ import click
 from edge.cli import options
 from edge.cli.output import left, painted, printable, standard_output, write, write_json
 from edge.cli.report import COLOURS
-from edge.errors import OutputError, WbcError
+from edge.errors import JournalCorrupt, OutputError, WbcError
 
 if TYPE_CHECKING:
     from edge.journal import FrameRecord
@@ -166,6 +166,63 @@ def export(form: str, out: str | None, sample: str | None, verdict: str | None, 
         standard_output() if out is None else _file(Path(out)) as stream,
     ):
         write_to(log.frames(sample=sample, verdict=verdict), stream)
+
+
+@command.command(
+    "verify",
+    epilog="""
+\b
+Examples:
+  wbc-edge log verify
+  wbc-edge log verify --expect 3f9a0c41d2
+
+Note the digest that it prints, on paper say: with --expect a later call proves that
+nothing logged until then was changed. The exit code is 45 when something was.
+""",
+)
+@click.option("--expect", metavar="DIGEST", help="A digest noted earlier, or its beginning, that must still be there.")
+@options.journal_option
+@options.json_option
+def verify(expect: str | None, journal: str | None, as_json: bool) -> None:
+    """Check that the journal is sound, and that nothing in its audit trail was changed later."""
+    with options.open_journal_to_read(journal) as log:
+        trail = log.audit(expect)
+        problems = [*log.check(), *trail.problems]
+        path = log.path
+    if as_json:
+        write_json({"journal": str(path), "events": trail.events, "head": trail.head, "problems": problems})
+    else:
+        for problem in problems:
+            write(printable(problem))
+        older = f", {trail.unchained} of before the trail was chained" if trail.unchained else ""
+        write(f"{path}: {trail.events} events chained{older}; the last has the digest {trail.head or '–'}")
+    if problems:
+        found = f"{len(problems)} {'thing is' if len(problems) == 1 else 'things are'} wrong"
+        raise JournalCorrupt(f"journal {path}", found, "Keep it as it is, and ask who had access")
+
+
+@command.command(
+    "backup",
+    epilog="""
+\b
+Example:
+  wbc-edge log backup /media/usb/journal-$(date +%F).sqlite3
+
+It may be called while wbc-edge captures. Pictures are not in it: copy their folder.
+""",
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@options.journal_option
+@options.json_option
+def back_up(file: Path, journal: str | None, as_json: bool) -> None:
+    """Copy the journal as it is now to FILE, which must be new."""
+    with options.open_journal(journal) as log:
+        size_bytes = log.back_up(file)
+        log.event("backup", f"{file.absolute()}, {size_bytes} bytes")
+    if as_json:
+        write_json({"backup": str(file), "bytes": size_bytes})
+    else:
+        write(printable(f"{file}: {size_bytes} bytes"))
 
 
 @contextmanager

@@ -94,6 +94,10 @@ class EventRecord:
         The boot in which ``monotonic_s`` counts.
     software : str
         Version of wbc-edge that logged it.
+    who : str or None
+        On whose behalf; None in what older versions logged, as is `digest`.
+    digest : str or None
+        Digest of this event and all before it, see :mod:`edge.journal.audit`.
     """
 
     event: int
@@ -105,6 +109,8 @@ class EventRecord:
     monotonic_s: float
     boot_id: str
     software: str
+    who: str | None
+    digest: str | None
 
 
 @cache

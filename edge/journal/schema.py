@@ -104,7 +104,12 @@ CREATE TABLE events (
 ) STRICT;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+_VERSION_2 = """
+ALTER TABLE events ADD COLUMN who TEXT;
+ALTER TABLE events ADD COLUMN digest TEXT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 
 
 @contextmanager

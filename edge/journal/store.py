@@ -13,7 +13,8 @@ from types import TracebackType
 
 from edge import __version__
 from edge.errors import JournalCorrupt, RecordNotFound
-from edge.journal import connection
+from edge.journal import audit, backup, connection
+from edge.journal.audit import Audit
 from edge.journal.faults import readable, reported
 from edge.journal.records import (
     EventRecord,
@@ -171,7 +172,7 @@ class Journal:
         """
         detail = f"{type(error).__name__}: {error}"
         with self._writing():
-            return self._insert("events", {"sample": sample_id, "frame": text(frame_name), **_event("failure", detail)})
+            return self._append(_event("failure", detail, sample_id, text(frame_name)))
 
     def event(self, kind: str, detail: str = "", *, sample_id: int | None = None) -> int:
         """Log what happened beside the frames: ``started``, ``camera reopened``, ``finished``.
@@ -191,7 +192,7 @@ class Journal:
             Number of the event.
         """
         with self._writing():
-            return self._insert("events", {"sample": sample_id, **_event(kind, detail)})
+            return self._append(_event(kind, detail, sample_id))
 
     def attach_picture(self, record: int, kind: str, path: str | os.PathLike[str]) -> None:
         """Log a picture of a frame; a later one of the same kind takes its place.
@@ -238,7 +239,7 @@ class Journal:
         summary = result.verdict if reason is None else f"{result.verdict} ({reason})"
         detail = f"{summary}, {result.frames} frames, {result.indeterminate} indeterminate"
         with self._writing():
-            self._insert("events", {"sample": sample_id, **_event("verdict", detail)})
+            self._append(_event("verdict", detail, sample_id))
             self._connection.execute(
                 "UPDATE samples SET finished_s = ?, verdict = ?, reason = ?, probabilities = ?, frames = ?,"
                 " indeterminate = ? WHERE sample = ?",
@@ -330,7 +331,7 @@ class Journal:
         """
         with reported(self.path):
             rows = self._connection.execute(
-                "SELECT event, kind, detail, name, frame, wall_time_s, monotonic_s, boot_id, software"
+                "SELECT event, kind, detail, name, frame, wall_time_s, monotonic_s, boot_id, software, who, digest"
                 " FROM events LEFT JOIN samples USING (sample) WHERE :sample IS NULL OR name = :sample"
                 " ORDER BY event DESC LIMIT :limit",
                 {"sample": None if sample is None else text(sample), "limit": -1 if limit is None else limit},
@@ -348,6 +349,44 @@ class Journal:
         problems = [line for line in integrity if line != "ok"]
         return problems + [f"row {row[1]} of {row[0]} belongs to no row of {row[2]}" for row in orphans]
 
+    def audit(self, expected: str | None = None) -> Audit:
+        """Follow the chain of the events and say where it is broken.
+
+        Parameters
+        ----------
+        expected : str or None
+            A digest kept elsewhere, or its beginning, that must still be there.
+
+        Returns
+        -------
+        Audit
+            What was found.
+        """
+        with reported(self.path):
+            given_out = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+            rows = self._connection.execute("SELECT * FROM events ORDER BY event")
+            return audit.verify((dict(row) for row in rows), given_out["seq"] if given_out else 0, expected)
+
+    def back_up(self, target: str | os.PathLike[str]) -> int:
+        """Copy the journal as it is at this moment to another file, while others write.
+
+        Parameters
+        ----------
+        target : str or path-like
+            A file that is not there yet; it is there whole and on the disk when this returns, or not at all.
+
+        Returns
+        -------
+        int
+            Size of the copy, bytes.
+
+        Raises
+        ------
+        OutputError
+            When the file is there already, or cannot be written.
+        """
+        return backup.copy(self._connection, self.path, Path(target))
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with reported(self.path), transaction(self._connection):
@@ -360,6 +399,14 @@ class Journal:
         )
         assert cursor.lastrowid is not None  # for the type checker: an INSERT that did not raise has one
         return cursor.lastrowid
+
+    def _append(self, row: dict[str, str | int | float | None]) -> int:
+        """Insert an event and chain it to the one before, in the transaction that is open."""
+        before = self._connection.execute("SELECT digest FROM events ORDER BY event DESC LIMIT 1").fetchone()
+        number = self._insert("events", row)
+        digest = audit.digest((before and before["digest"]) or "", {"event": number, **row})
+        self._connection.execute("UPDATE events SET digest = ? WHERE event = ?", (digest, number))
+        return number
 
     def _page(self, query: str, wanted: dict[str, str | int]) -> list[FrameRecord]:
         tiles: dict[int, list[sqlite3.Row]] = defaultdict(list)
@@ -376,12 +423,17 @@ class Journal:
             return [read_frame(row, tiles[row["record"]], pictures[row["record"]]) for row in rows]
 
 
-def _event(kind: str, detail: str) -> dict[str, str | int | float | None]:
+def _event(
+    kind: str, detail: str, sample_id: int | None = None, frame: str | None = None
+) -> dict[str, str | int | float | None]:
     return {
+        "sample": sample_id,
+        "frame": frame,
         "kind": text(kind),
         "detail": text(detail),
         "wall_time_s": time.time(),
         "monotonic_s": time.monotonic(),
         "boot_id": boot_id(),
         "software": __version__,
+        "who": text(audit.who()),
     }

@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import os
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -104,3 +106,23 @@ def test_an_export_to_a_folder_is_refused_in_a_line(wbc, out):
     ran = wbc("log", "export", "--out", out)
     assert (ran.code, ran.err.count("\n")) == (50, 1)
     assert f"{out}: Is a directory" in ran.err
+
+
+def test_a_trail_that_was_tampered_with_is_told(wbc, journal):
+    ran = wbc("log", "verify", "--json")
+    assert (ran.code, ran.lines[0]["problems"]) == (0, [])
+    assert wbc("log", "verify", "--expect", ran.lines[0]["head"][:12]).code == 0
+    with closing(sqlite3.connect(journal)) as plain, plain:
+        plain.execute("UPDATE events SET detail = 'all was well' WHERE kind = 'failure'")
+    ran = wbc("log", "verify")
+    assert ran.code == 45
+    assert "is not as it was logged" in ran.out
+    assert ran.err.count("\n") == 1
+
+
+def test_a_backup_is_a_journal_and_is_itself_logged(wbc, tmp_path):
+    copy = tmp_path / "copy.sqlite3"
+    assert wbc("log", "backup", copy, "--json").lines == [{"backup": str(copy), "bytes": copy.stat().st_size}]
+    assert len(wbc("log", "list", "--journal", copy, "--json").lines) == 4
+    assert str(copy) in wbc("log", "events", "--json").lines[-1]["detail"]
+    assert wbc("log", "backup", copy).code == 50

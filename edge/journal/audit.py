@@ -1,0 +1,127 @@
+"""The audit trail: each event carries a digest of itself and of the one before, so that later tampering shows.
+
+A row that was changed, removed from the middle, put in or moved breaks the chain there. Rows cut off at the end show by
+SQLite's own count of the numbers it gave out; who changes that as well is found out by whoever kept an earlier digest,
+which is what :func:`verify` takes ``expected`` for (Schneier and Kelsey 1999, "Secure audit logs to support computer
+forensics").
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+CHAINED = (
+    "event",
+    "sample",
+    "frame",
+    "kind",
+    "detail",
+    "wall_time_s",
+    "monotonic_s",
+    "boot_id",
+    "software",
+    "who",
+)
+"""Columns of an event that its digest covers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What came of following the chain.
+
+    Attributes
+    ----------
+    events : int
+        Number of events that are chained.
+    unchained : int
+        Number of events of before the chain was begun, by a wbc-edge older than it.
+    head : str
+        Digest of the last event, to be kept elsewhere; empty when none is chained.
+    problems : tuple of str
+        What is wrong, a line each; empty when nothing shows.
+    """
+
+    events: int
+    unchained: int
+    head: str
+    problems: tuple[str, ...]
+
+
+def who() -> str:
+    """Name the user on whose behalf this process runs."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in many containers
+        return f"uid {os.getuid()}"
+
+
+def digest(previous: str, event: Mapping[str, str | int | float | None]) -> str:
+    """Digest an event together with the one before it.
+
+    Parameters
+    ----------
+    previous : str
+        Digest of the event before; empty for the first.
+    event : mapping
+        Its columns, at least those of :data:`CHAINED`.
+
+    Returns
+    -------
+    str
+        SHA-256, hexadecimal.
+    """
+    content = msgspec.json.encode([previous, *(event[column] for column in CHAINED)])
+    return hashlib.sha256(content).hexdigest()
+
+
+def verify(rows: Iterable[Mapping[str, str | int | float | None]], given_out: int, expected: str | None) -> Audit:
+    """Follow the chain of events.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        All events in the order of their numbers, with their ``digest``.
+    given_out : int
+        The last number that was ever given to an event.
+    expected : str or None
+        A digest kept elsewhere, or its beginning, that must be one of the chain's.
+
+    Returns
+    -------
+    Audit
+        What was found.
+    """
+    problems: list[str] = []
+    previous, last, chained, unchained = "", 0, 0, 0
+    is_found = expected is None
+    for row in rows:
+        number, kept = int(row["event"] or 0), row["digest"]
+        if number != last + 1:
+            problems.append(f"{_numbers(last + 1, number - 1)} missing")
+        last = number
+        if kept is None:
+            unchained += 1
+            if chained:
+                problems.append(f"event {number} lost its digest")
+            continue
+        if kept != digest(previous, row):
+            problems.append(f"event {number} is not as it was logged, or what came before it is not")
+        # With what is there, so that each break is told once.
+        previous = str(kept)
+        chained += 1
+        is_found = is_found or previous.startswith(str(expected))
+    if last < given_out:
+        problems.append(f"{_numbers(last + 1, given_out)} missing at the end")
+    if not is_found:
+        problems.append(f"no event has the digest {expected}")
+    return Audit(chained, unchained, previous, tuple(problems))
+
+
+def _numbers(first: int, last: int) -> str:
+    return f"event {first} is" if first == last else f"events {first} to {last} are"
