@@ -19,9 +19,7 @@ Examples:
 
 @click.command("bench", short_help="Time this device.", epilog=EXAMPLES)
 @click.option("--repeats", type=click.IntRange(min=1), default=30, show_default=True, metavar="N", help="Frames timed.")
-@options.option(
-    "--size", type=options.size, metavar="WxH", default="2560x1920", show_default=True, help="Size of the frame."
-)
+@options.option("--size", type=options.size, metavar="WxH", default="2560x1920", help="Size of the frame.")
 @options.model_option
 @options.runtime_options
 @options.journal_option

@@ -33,18 +33,15 @@ SIGTERM; 141 when the reader of a pipe went away). All that was shown is logged.
     help="sim[:KIND], picamera2:0, v4l2:/dev/video0 or file:PATH-OR-GLOB.  [default: the one attached]",
 )
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="Number of frames.  [default: until Ctrl-C]")
-@click.option(
+@options.option(
     "--interval", type=click.FloatRange(min=0), default=0.0, metavar="S", help="Seconds from one frame to the next."
 )
-@options.option(
-    "--size", type=options.size, metavar="WxH", default="2560x1920", show_default=True, help="Size of the frames."
-)
+@options.option("--size", type=options.size, metavar="WxH", default="2560x1920", help="Size of the frames.")
 @click.option("--allow-other-size", is_flag=True, help="Take the size that the camera chose instead.")
-@click.option(
+@options.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=10.0,
-    show_default=True,
     metavar="S",
     help="Seconds that a camera may take to open, and for each frame.",
 )

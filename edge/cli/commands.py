@@ -12,14 +12,14 @@ from edge.cli.program import Commands
     "wbc-edge",
     cls=Commands,
     package="edge.cli",
-    names=("capture", "classify", "log", "model", "bench", "doctor"),
+    names=("capture", "classify", "log", "model", "bench", "doctor", "config"),
     context_settings={"auto_envvar_prefix": "WBC_EDGE", "help_option_names": ["-h", "--help"]},
     epilog=f"""
 \b
 Try it:  wbc-edge capture --classify --camera sim --count 3
 \b
-Environment: WBC_EDGE_UM_PER_PX=0.1 and the like set an option for good; each
-command's help names its variables. NO_COLOR=1 turns colours off.
+Settings: `wbc-edge config set um_per_px=0.1` sets an option for good, and
+WBC_EDGE_UM_PER_PX=0.1 in the environment goes over it. NO_COLOR=1 turns colours off.
 \b
 Completion:  eval "$(_WBC_EDGE_COMPLETE=bash_source wbc-edge)"   (zsh_source, fish_source)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edge.model import Model
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_CONFIGURATION = "edge.configuration"
 
 
 def size(text: str) -> tuple[int, int]:
@@ -28,10 +29,28 @@ def size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
-    """Make an option whose environment variable is the same for every command: ``WBC_EDGE_`` and its name."""
-    variable = "WBC_EDGE_" + names[0].lstrip("-").replace("-", "_").upper()
-    return click.option(*names, envvar=variable, show_envvar=True, **settings)
+def option(*names: str, default: Any = None, **settings: Any) -> Callable[[Command], Command]:
+    """Make an option that the environment and the configuration file set too, by the same name for every command."""
+    name = names[0].lstrip("-").replace("-", "_")
+
+    def configured() -> Any:
+        return configuration().get(name, default) or default
+
+    shown = {} if default is None else {"show_default": str(default)}
+    return click.option(
+        *names, default=configured, envvar=f"WBC_EDGE_{name.upper()}", show_envvar=True, **{**settings, **shown}
+    )
+
+
+def configuration() -> dict[str, Any]:
+    """Give what the configuration file sets; read once a command, and not at all where there is none."""
+    known: dict[str, Any] = click.get_current_context().meta
+    if _CONFIGURATION not in known:
+        from edge import config
+
+        known[_CONFIGURATION] = config.read(config.location())
+    settings: dict[str, Any] = known[_CONFIGURATION]
+    return settings
 
 
 def journal_option(command: Command) -> Command:
@@ -52,7 +71,6 @@ def runtime_options(command: Command) -> Command:
             "--threads",
             type=click.IntRange(1, 64),
             default=1,
-            show_default=True,
             help="Threads of the runtime and of OpenCV; one is fastest for small networks.",
         ),
         option("--runtime", metavar="NAME", help="litert or tflite-runtime.  [default: the first installed]"),
@@ -71,11 +89,10 @@ def session_options(command: Command) -> Command:
     for decorate in (
         json_option,
         journal_option,
-        click.option(
+        option(
             "--save",
             type=click.Choice(["none", "frames", "overlays"]),
             default="none",
-            show_default=True,
             help="Pictures to keep beside the journal.",
         ),
         runtime_options,

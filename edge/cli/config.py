@@ -1,0 +1,138 @@
+"""``wbc-edge config``: what this device is set to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from edge.cli import options
+from edge.cli.output import printable, say, write, write_json
+from edge.errors import ConfigurationError, OutputError
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group("config")
+def command() -> None:
+    """Show, check and change the settings of this device."""
+
+
+@command.command(
+    "show",
+    epilog="""
+\b
+Examples:
+  wbc-edge config show
+  wbc-edge config show --json | jq .um_per_px.value
+""",
+)
+@options.json_option
+def show(as_json: bool) -> None:
+    """Show every setting that is in force and where it comes from; options of a command still go over it."""
+    from edge import config
+
+    path = config.location()
+    found = {name: (getattr(config.Config(), name), "default") for name in config.NAMES}
+    found |= {name: (value, str(path)) for name, value in config.read(path).items()}
+    found |= {name: (value, "environment") for name, value in config.of_environment(os.environ).items()}
+    if as_json:
+        write_json({name: {"value": value, "from": source} for name, (value, source) in found.items()})
+        return
+    for name, (value, source) in found.items():
+        write(printable(f"{name:<12}  {'–' if value in (None, '') else value!s:<24}  {source}"))
+
+
+@command.command(
+    "check",
+    epilog="""
+\b
+Examples:
+  wbc-edge config check
+  wbc-edge config check new.toml && sudo cp new.toml /etc/wbc-edge/config.toml
+""",
+)
+@click.argument("file", type=_FILE, required=False)
+def check(file: Path | None) -> None:
+    """Check a configuration file; the one in force when none is named."""
+    from edge import config
+
+    path = file or config.location()
+    if file is not None and not file.exists():
+        raise ConfigurationError(f"configuration {file}", "there is no such file", "Name another")
+    settings = config.read(path)
+    write(printable(f"{path}: {', '.join(settings) or 'nothing'} set, all within bounds"))
+
+
+@command.command(
+    "set",
+    epilog="""
+\b
+Examples:
+  wbc-edge config set um_per_px=0.1 camera=v4l2:/dev/video0
+  wbc-edge config set camera=            (back to the default)
+
+The file as it was is kept beside it as config.toml.before, and the change is logged.
+""",
+)
+@click.argument("settings", metavar="NAME=VALUE...", nargs=-1, required=True)
+@options.journal_option
+def set_values(settings: tuple[str, ...], journal: str | None) -> None:
+    """Change settings in the configuration file; nothing is changed unless all of it is right."""
+    from edge import config
+
+    pairs = [setting.partition("=") for setting in settings]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise ConfigurationError(name, "has no value", "Give NAME=VALUE")
+    path = config.location()
+    before = _content(path)
+    after = config.changed(before or config.example(), path, {name: value for name, _, value in pairs})
+    with options.open_journal(journal) as log:
+        # First the trail, then the change: one that cannot be logged is not made.
+        log.event("configuration", f"{path}: {', '.join(settings)}")
+        _replace(path, before, after)
+    say(f"{path}: {', '.join(settings)}")
+
+
+@command.command(
+    "example",
+    epilog="""
+\b
+Example:
+  wbc-edge config example > config.toml
+""",
+)
+def example() -> None:
+    """Write a configuration file in which every setting is explained."""
+    from edge import config
+
+    write(config.example().rstrip())
+
+
+def _content(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "is not UTF-8"
+        raise ConfigurationError(f"configuration {path}", why, "Give this user the right to read it") from error
+
+
+def _replace(path: Path, before: str | None, after: str) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if before is not None:
+            path.with_name(f"{path.name}.before").write_text(before, encoding="utf-8")
+        with part.open("w", encoding="utf-8") as stream:
+            stream.write(after)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        remedy = "Call it with sudo, or set WBC_EDGE_CONFIG to a file of your own"
+        raise OutputError(f"configuration {path}", error.strerror or str(error), remedy) from error

@@ -1,0 +1,251 @@
+"""The device's configuration: one TOML file whose every value is typed, bounded and explained.
+
+A setting has one name in all places: ``um_per_px`` in the file, ``WBC_EDGE_UM_PER_PX`` in the environment and
+``--um-per-px`` on the command line. The environment goes over the file, and the command line over both.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edge.errors import ConfigurationError
+
+SYSTEM_FILE = Path("/etc/wbc-edge/config.toml")
+PREFIX = "WBC_EDGE_"
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a device is set to; each value's meaning is the description of its type.
+
+    Empty text and absent values leave the choice to wbc-edge.
+    """
+
+    camera: Annotated[
+        str,
+        Meta(
+            description="Camera: sim[:KIND], picamera2:0, v4l2:/dev/video0 or file:PATH-OR-GLOB.\n"
+            "Empty: the one that is attached."
+        ),
+    ] = ""
+    um_per_px: (
+        Annotated[
+            float,
+            Meta(
+                ge=0.01,
+                le=2.0,
+                description="Size of a pixel in micrometres, 0.01 to 2:\n"
+                "pixel pitch of the sensor over total magnification.",
+            ),
+        ]
+        | None
+    ) = None
+    size: Annotated[
+        str, Meta(pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$", description="Width and height of the frames, pixels.")
+    ] = "2560x1920"
+    timeout: Annotated[
+        float, Meta(gt=0, le=3600, description="Seconds that a camera may take to open, and for each frame.")
+    ] = 10.0
+    interval: Annotated[float, Meta(ge=0, le=86400, description="Seconds from one frame to the next.")] = 0.0
+    model: Annotated[str, Meta(description="Name or file of the model. Empty: the one that ships with wbc-edge.")] = ""
+    runtime: Annotated[
+        Literal["", "litert", "tflite-runtime"],
+        Meta(description="Inference runtime: litert or tflite-runtime. Empty: the first that is installed."),
+    ] = ""
+    threads: Annotated[
+        int, Meta(ge=1, le=64, description="Threads of runtime and OpenCV, 1 to 64; one is fastest for small networks.")
+    ] = 1
+    journal: Annotated[str, Meta(description="The journal's file. Empty: in the user's state folder.")] = ""
+    save: Annotated[
+        Literal["none", "frames", "overlays"],
+        Meta(description="Pictures to keep beside the journal: none, frames or overlays."),
+    ] = "none"
+
+
+NAMES = Config.__struct_fields__
+"""Names of the settings, in the order of the file."""
+
+
+def location(environment: Mapping[str, str] | None = None) -> Path:
+    """Say where the configuration is.
+
+    Parameters
+    ----------
+    environment : mapping of str to str, optional
+        The process's, unless another is given.
+
+    Returns
+    -------
+    Path
+        ``$WBC_EDGE_CONFIG``; or else the user's own, ``wbc-edge/config.toml`` in ``$XDG_CONFIG_HOME`` or ``~/.config``,
+        where there is one; or else ``/etc/wbc-edge/config.toml``. Need not exist.
+    """
+    environment = os.environ if environment is None else environment
+    if named := environment.get(f"{PREFIX}CONFIG"):
+        return Path(named)
+    folder = environment.get("XDG_CONFIG_HOME", "")
+    home = environment.get("HOME", "")
+    own = Path(folder) if folder.startswith("/") else Path(home, ".config")
+    own /= "wbc-edge/config.toml"
+    return own if (home or folder) and own.is_file() else SYSTEM_FILE
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read what a configuration file sets.
+
+    Parameters
+    ----------
+    path : Path
+        The file; one that is absent sets nothing.
+
+    Returns
+    -------
+    dict
+        Settings by name, checked; those that the file leaves out are not in it.
+
+    Raises
+    ------
+    ConfigurationError
+        When the file cannot be read, is no TOML, or sets what is unknown or out of bounds.
+    """
+    try:
+        content = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "is not UTF-8"
+        raise ConfigurationError(f"configuration {path}", why, "Give this user the right to read it") from error
+    return parse(content, path)
+
+
+def parse(content: str, path: Path) -> dict[str, Any]:
+    """Read what the text of a configuration file sets; see :func:`read`.
+
+    Parameters
+    ----------
+    content : str
+        TOML.
+    path : Path
+        Where it is from, for the message.
+
+    Returns
+    -------
+    dict
+        Settings by name, checked.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is no TOML, or sets what is unknown or out of bounds.
+    """
+    remedy = "`wbc-edge config example` explains every setting"
+    try:
+        found: dict[str, Any] = msgspec.toml.decode(content)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise ConfigurationError(f"configuration {path}", f"is no TOML: {error}", remedy) from error
+    try:
+        checked = msgspec.convert(found, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"configuration {path}", _plain(error), remedy) from error
+    return {name: getattr(checked, name) for name in NAMES if name in found}
+
+
+def of_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Read what the environment sets, such as ``WBC_EDGE_UM_PER_PX=0.1``.
+
+    Parameters
+    ----------
+    environment : mapping of str to str
+        The process's.
+
+    Returns
+    -------
+    dict
+        Settings by name, checked.
+
+    Raises
+    ------
+    ConfigurationError
+        When a value is out of bounds; variables that are no setting are somebody else's.
+    """
+    found = {}
+    for name in NAMES:
+        variable = PREFIX + name.upper()
+        if not environment.get(variable):
+            continue
+        try:
+            checked = msgspec.convert({name: environment[variable]}, Config, strict=False)
+        except msgspec.ValidationError as error:
+            raise ConfigurationError(variable, _plain(error), "Correct it, or unset it") from error
+        found[name] = getattr(checked, name)
+    return found
+
+
+def example() -> str:
+    """Write a configuration file in which every setting is explained and, commented out, has its default."""
+    lines = [
+        "# Configuration of wbc-edge: for research use only, not a diagnosis.",
+        "# A line that begins with # is the default. WBC_EDGE_... in the environment and options go over this file.",
+    ]
+    schema = msgspec.json.schema(Config)["$defs"]["Config"]["properties"]
+    defaults = Config()
+    for name in NAMES:
+        described = schema[name].get("description") or schema[name]["anyOf"][0]["description"]
+        value = getattr(defaults, name)
+        shown = "0.1" if value is None else _toml(value)
+        lines += ["", *(f"# {line}" for line in described.splitlines()), f"#{name} = {shown}"]
+    return "\n".join(lines) + "\n"
+
+
+def changed(content: str, path: Path, settings: Mapping[str, str]) -> str:
+    """Change settings in the text of a configuration file; comments and all else stay as they are.
+
+    Parameters
+    ----------
+    content : str
+        TOML.
+    path : Path
+        Where it is from, for the message.
+    settings : mapping of str to str
+        New values as a person writes them; empty text removes the setting.
+
+    Returns
+    -------
+    str
+        TOML, checked.
+
+    Raises
+    ------
+    ConfigurationError
+        When a setting is unknown or its value out of bounds, or the file was wrong before.
+    """
+    import tomlkit
+
+    parse(content, path)
+    document = tomlkit.parse(content)
+    for name, value in settings.items():
+        if name not in NAMES:
+            raise ConfigurationError(name, "no such setting", f"There are {', '.join(NAMES)}")
+        checked = of_environment({PREFIX + name.upper(): value})
+        document.pop(name, None)
+        if checked:
+            document[name] = checked[name]
+    text = tomlkit.dumps(document)
+    parse(text, path)
+    return text
+
+
+def _toml(value: str | float) -> str:
+    # A JSON text, number and truth value each is one in TOML too.
+    return msgspec.json.encode(value).decode()
+
+
+def _plain(error: msgspec.ValidationError) -> str:
+    """Say what msgspec says in the words of the file: ``$.um_per_px`` is a path only a programmer knows."""
+    said = str(error).replace("Object contains unknown field", "unknown setting")
+    return said.replace("`$.", "`").replace(" - at ", ": ")

@@ -1,0 +1,69 @@
+"""`wbc-edge config` shows, checks and changes the settings, and every command obeys them."""
+
+import pytest
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    path = tmp_path / "settings" / "config.toml"
+    monkeypatch.setenv("WBC_EDGE_CONFIG", str(path))
+    return path
+
+
+def test_a_setting_is_used_where_no_option_says_otherwise(wbc, file, field):
+    assert wbc("classify", field).code == 3  # nobody knows the pixel size
+    assert wbc("config", "set", "um_per_px=0.4").code == 0
+    assert wbc("classify", field).code == 0
+    assert wbc("classify", field, "--um-per-px", 0.3).code == 0
+    scales = [line["um_per_px"] for line in wbc("log", "list", "--json").lines]
+    assert scales == [0.4, 0.3]
+
+
+def test_the_environment_goes_over_the_file(wbc, file, monkeypatch):
+    wbc("config", "set", "threads=2", "save=frames")
+    monkeypatch.setenv("WBC_EDGE_THREADS", "3")
+    (shown,) = wbc("config", "show", "--json").lines
+    assert shown["threads"] == {"value": 3, "from": "environment"}
+    assert shown["save"] == {"value": "frames", "from": str(file)}
+    assert shown["size"] == {"value": "2560x1920", "from": "default"}
+    assert "2560x1920" in wbc("config", "show").out
+
+
+def test_a_change_is_logged_and_the_file_as_it_was_is_kept(wbc, file):
+    wbc("config", "set", "threads=2")
+    before = file.read_text("utf-8")
+    assert "# Threads" in before  # what every setting means, for whoever opens the file
+    wbc("config", "set", "threads=", "camera=sim:MM")
+    assert file.with_name("config.toml.before").read_text("utf-8") == before
+    assert wbc("config", "check").out == f"{file}: camera set, all within bounds\n"
+    events = [event for event in wbc("log", "events", "--json").lines if event["kind"] == "configuration"]
+    assert [event["detail"] for event in events] == [f"{file}: threads=2", f"{file}: threads=, camera=sim:MM"]
+
+
+@pytest.mark.parametrize("wrong", ["threads=many", "colour=red", "threads", "threads=2 colour=red"])
+def test_nothing_is_changed_unless_all_of_it_is_right(wbc, file, wrong):
+    ran = wbc("config", "set", *wrong.split())
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert not file.exists()
+
+
+def test_a_wrong_file_stops_every_command_with_a_line_and_can_be_looked_at(wbc, file, field):
+    file.parent.mkdir()
+    file.write_text("um_per_px = 17\n")
+    for command in (["classify", field], ["capture", "--camera", "sim"], ["config", "show"], ["config", "check"]):
+        ran = wbc(*command)
+        assert (ran.code, ran.err.count("\n")) == (2, 1), command
+        assert "um_per_px" in ran.err
+    assert wbc("config", "check", file.with_name("other.toml")).code == 2
+
+
+def test_an_example_is_a_configuration(wbc, file):
+    file.parent.mkdir()
+    file.write_text(wbc("config", "example").out)
+    assert wbc("config", "check").out == f"{file}: nothing set, all within bounds\n"
+
+
+def test_a_file_that_cannot_be_written_is_told(wbc, monkeypatch):
+    monkeypatch.setenv("WBC_EDGE_CONFIG", "/proc/wbc-edge/config.toml")
+    ran = wbc("config", "set", "threads=2")
+    assert (ran.code, ran.err.count("\n")) == (50, 1)
