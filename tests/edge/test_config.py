@@ -92,7 +92,7 @@ def test_the_users_own_file_goes_before_the_systems_and_a_named_one_before_both(
 
 
 def test_the_environment_is_checked_like_the_file() -> None:
-    assert config.of_environment({"WBC_EDGE_UM_PER_PX": "0.2", "WBC_EDGE_SAVE": "", "HOME": "/root"}) == {
+    assert config.of_environment({"WBC_EDGE_UM_PER_PX": "0.2", "WBC_EDGE_SAVE": "", "HOME": "/home/pi"}) == {
         "um_per_px": 0.2
     }
     with pytest.raises(ConfigurationError, match="WBC_EDGE_THREADS"):
