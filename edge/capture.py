@@ -202,6 +202,12 @@ class Session:
             else:
                 self._journal.attach_picture(picture.record, picture.kind, picture.outcome)
 
+    def so_far(self) -> SampleResult | None:
+        """Decide on the sample by what was seen of it until now; None without a model."""
+        if self._model is None or self._tally is None:
+            return None
+        return self._tally.decide(self.sample, self._model.bundle)
+
     def finish(self) -> list[Failed | Finished]:
         """Wait for the pictures, decide on the sample and log the verdict.
 
@@ -213,9 +219,8 @@ class Session:
         if self._pictures is not None:
             self._pictures.close()
         failed = list(self.finished_pictures())
-        decided = None
-        if self._model is not None and self._tally is not None:
-            decided = self._tally.decide(self.sample, self._model.bundle)
+        decided = self.so_far()
+        if decided is not None:
             self._journal.finish_sample(self._number, decided)
         return [*failed, Finished(self.sample, self.logged, decided)]
 

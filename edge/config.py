@@ -30,7 +30,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         str,
         Meta(
             description="Camera: sim[:KIND], picamera2:0, v4l2:/dev/video0 or file:PATH-OR-GLOB.\n"
-            "Empty: the one that is attached."
+            "Empty: the one that is attached. none: the service has only its folder."
         ),
     ] = ""
     um_per_px: (
@@ -51,7 +51,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     timeout: Annotated[
         float, Meta(gt=0, le=3600, description="Seconds that a camera may take to open, and for each frame.")
     ] = 10.0
-    interval: Annotated[float, Meta(ge=0, le=86400, description="Seconds from one frame to the next.")] = 0.0
+    interval: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86400,
+            description="Seconds from one frame to the next.\nFor the service 0 means: only when one is asked for.",
+        ),
+    ] = 0.0
+    watch_folder: Annotated[
+        str,
+        Meta(description="Folder into which another program drops images, each judged by the service.\nEmpty: none."),
+    ] = ""
     model: Annotated[str, Meta(description="Name or file of the model. Empty: the one that ships with wbc-edge.")] = ""
     runtime: Annotated[
         Literal["", "litert", "tflite-runtime"],
@@ -153,6 +164,27 @@ def parse(content: str, path: Path) -> dict[str, Any]:
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"configuration {path}", _plain(error), remedy) from error
     return {name: getattr(checked, name) for name in NAMES if name in found}
+
+
+def effective(environment: Mapping[str, str]) -> Config:
+    """Give the settings in force: the file's, and over them the environment's.
+
+    Parameters
+    ----------
+    environment : mapping of str to str
+        The process's.
+
+    Returns
+    -------
+    Config
+        The settings.
+
+    Raises
+    ------
+    ConfigurationError
+        When either is wrong.
+    """
+    return Config(**{**read(location(environment)), **of_environment(environment)})
 
 
 def of_environment(environment: Mapping[str, str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ code   kind
 20–29  image file
 30–39  model bundle, runtime
 40–49  journal
-50–59  output folder, disk
+50–59  output folder, disk, the service
 60–79  training and conversion
 ====== =====================================
 """
@@ -193,3 +193,9 @@ class OutputError(WbcError, OSError):
     """Raised when an output file or folder cannot be written."""
 
     exit_code = 50
+
+
+class ServiceUnavailable(WbcError, ConnectionError):
+    """Raised when the service does not run, does not answer, or refuses what it was asked."""
+
+    exit_code = 55

@@ -12,7 +12,7 @@ from edge.cli.program import Commands
     "wbc-edge",
     cls=Commands,
     package="edge.cli",
-    names=("capture", "classify", "log", "model", "bench", "doctor", "config"),
+    names=("capture", "classify", "log", "model", "bench", "doctor", "config", "run", "status", "trigger", "sample"),
     context_settings={"auto_envvar_prefix": "WBC_EDGE", "help_option_names": ["-h", "--help"]},
     epilog=f"""
 \b

@@ -1,0 +1,85 @@
+"""``wbc-edge run``: the service."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from edge.cli import options
+from edge.cli.output import printable
+
+if TYPE_CHECKING:
+    from edge.camera.guard import GuardedCamera
+    from edge.config import Config
+
+EXAMPLES = """
+\b
+Examples:
+  wbc-edge run                       (usually by systemd: systemctl start wbc-edge)
+  WBC_EDGE_CAMERA=sim:MM WBC_EDGE_INTERVAL=5 wbc-edge run
+  wbc-edge status
+  wbc-edge trigger --sample S-17
+
+It takes its settings from the configuration file and the environment, see
+`wbc-edge config`. SIGTERM ends it after the frame in hand, SIGHUP makes it read the
+configuration again; a wrong one is refused, and the one before stays in force.
+"""
+
+_PRIORITIES = {"error": 3, "warning": 4, "info": 6}
+"""Of syslog(3), as sd-daemon(3) wants them at the beginning of a line."""
+
+
+@click.command("run", short_help="Run as the service beside the microscope.", epilog=EXAMPLES)
+def command() -> None:
+    """Capture, judge and log frames whenever one is asked for, by interval, by request or by a folder."""
+    from edge import config
+    from edge.daemon.control import listening, location
+    from edge.daemon.health import Bulletin
+    from edge.daemon.notify import Notifier
+    from edge.daemon.service import Parts, Service
+
+    def settings() -> Config:
+        return config.effective(os.environ)
+
+    bulletin = Bulletin()
+    parts = Parts(
+        settings=settings,
+        camera=_open_camera,
+        model=lambda given: options.load_model(given.model or None, given.runtime or None, given.threads),
+        journal=lambda given: options.open_journal(given.journal or None),
+        sample=lambda: options.sample_name(None),
+    )
+    service = Service(parts, bulletin, Notifier(), _say)
+    for number, act in ((signal.SIGTERM, service.stop), (signal.SIGINT, service.stop), (signal.SIGHUP, service.reload)):
+        signal.signal(number, lambda *_, act=act: act())
+    with listening(location(), service.answer):
+        service.run()
+
+
+def _open_camera(settings: Config, wait: Callable[[float], None]) -> GuardedCamera | None:
+    from edge.camera import CameraSettings
+    from edge.camera.guard import GuardedCamera
+    from edge.errors import ConfigurationError
+
+    if settings.camera == "none":
+        return None
+    options.set_threads(settings.threads)
+    asked = CameraSettings(
+        um_per_px=settings.um_per_px, size_px=options.size(settings.size), timeout_s=settings.timeout
+    )
+    specification = settings.camera or options.the_camera()
+    camera = GuardedCamera(specification, asked, sleep=wait)
+    if camera.finite:
+        camera.close()
+        raise ConfigurationError(f"camera {specification}", "has an end", "Set camera=none and watch_folder=FOLDER")
+    return camera
+
+
+def _say(level: str, line: str) -> None:
+    prefix = f"<{_PRIORITIES[level]}>" if "JOURNAL_STREAM" in os.environ else ""
+    print(f"{prefix}{printable(line)}", file=sys.stderr, flush=True)

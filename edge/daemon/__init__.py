@@ -1,0 +1,1 @@
+"""The service that is left alone beside the microscope."""

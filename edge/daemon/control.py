@@ -1,0 +1,167 @@
+"""How other programs speak to the service: a local socket, one JSON object there and one back."""
+
+from __future__ import annotations
+
+import os
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge.errors import ServiceUnavailable, WbcError
+
+_SYSTEM_SOCKET = Path("/run/wbc-edge/control.sock")
+_LONGEST_REQUEST = 65_536
+_REQUEST_TIMEOUT_S = 5.0
+
+Answer = Callable[[dict[str, Any]], dict[str, Any]]
+"""Does what a request asks and gives the reply; may raise a ``WbcError``."""
+
+
+def location(environment: Mapping[str, str] | None = None) -> Path:
+    """Say where the socket is: where the system's service has it, or among the user's own.
+
+    Parameters
+    ----------
+    environment : mapping of str to str, optional
+        The process's, unless another is given.
+
+    Returns
+    -------
+    Path
+        ``$WBC_EDGE_SOCKET``; or ``control.sock`` in systemd's ``$RUNTIME_DIRECTORY``; or ``/run/wbc-edge/control.sock``
+        where there is one; or else ``wbc-edge.sock`` in ``$XDG_RUNTIME_DIR`` or ``/tmp``.
+    """
+    environment = os.environ if environment is None else environment
+    if named := environment.get("WBC_EDGE_SOCKET"):
+        return Path(named)
+    if runtime := environment.get("RUNTIME_DIRECTORY"):
+        return Path(runtime.split(":")[0], "control.sock")
+    if os.access(_SYSTEM_SOCKET.parent, os.X_OK) and _SYSTEM_SOCKET.exists():
+        return _SYSTEM_SOCKET
+    return Path(environment.get("XDG_RUNTIME_DIR") or f"/tmp/wbc-edge-{os.getuid()}", "wbc-edge.sock")
+
+
+def ask(path: Path, request: dict[str, Any], timeout_s: float = 60.0) -> dict[str, Any]:
+    """Send a request to the service and wait for its reply.
+
+    Parameters
+    ----------
+    path : Path
+        The service's socket.
+    request : dict
+        What is asked.
+    timeout_s : float
+        How long to wait.
+
+    Returns
+    -------
+    dict
+        The reply.
+
+    Raises
+    ------
+    ServiceUnavailable
+        When no service answers there, or it refuses.
+    """
+    where = f"the service at {path}"
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout_s)
+            connection.connect(str(path))
+            connection.sendall(msgspec.json.encode(request) + b"\n")
+            with connection.makefile("rb") as stream:
+                reply: dict[str, Any] = msgspec.json.decode(stream.readline())
+    except FileNotFoundError as error:
+        raise ServiceUnavailable(where, "does not run", "Start it: sudo systemctl start wbc-edge") from error
+    except TimeoutError as error:
+        why = f"gave no answer within {timeout_s:g} s"
+        raise ServiceUnavailable(where, why, "See `journalctl -u wbc-edge`") from error
+    except (OSError, msgspec.DecodeError) as error:
+        why = getattr(error, "strerror", None) or "hung up"
+        raise ServiceUnavailable(where, why, "See `systemctl status wbc-edge`; are you in its group?") from error
+    if problem := reply.get("error"):
+        raise ServiceUnavailable(where, str(problem))
+    return reply
+
+
+@contextmanager
+def listening(path: Path, answer: Answer) -> Iterator[None]:
+    """Answer requests inside the block, each in a thread of its own.
+
+    Parameters
+    ----------
+    path : Path
+        The socket; one that a dead service left is replaced. Its user and group may use it.
+    answer : callable
+        What answers.
+
+    Raises
+    ------
+    ServiceUnavailable
+        When another service listens there, or the socket cannot be made.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _clear(path)
+        server = _Server(path, answer)
+        path.chmod(0o660)
+    except OSError as error:
+        raise ServiceUnavailable(
+            f"socket {path}", error.strerror or str(error), "Set WBC_EDGE_SOCKET to one that this user can make"
+        ) from error
+    thread = threading.Thread(target=server.serve_forever, name="control", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        with suppress(OSError):
+            path.unlink()
+
+
+def _clear(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except FileNotFoundError:
+            return
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise ServiceUnavailable(f"socket {path}", "another wbc-edge listens there", "Stop it first")
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, path: Path, answer: Answer) -> None:
+        self.answer = answer
+        super().__init__(str(path), _Request)
+
+
+class _Request(socketserver.StreamRequestHandler):
+    server: _Server
+    timeout = _REQUEST_TIMEOUT_S
+
+    def handle(self) -> None:
+        try:
+            line = self.rfile.readline(_LONGEST_REQUEST)
+            request = msgspec.json.decode(line, type=dict[str, Any])
+            reply = self.server.answer(request)
+        except WbcError as error:
+            reply = {"error": str(error)}
+        except (msgspec.MsgspecError, TimeoutError):
+            reply = {"error": "asked for nothing that could be understood"}
+        # Who asked may have gone away meanwhile.
+        with suppress(OSError):
+            self.wfile.write(msgspec.json.encode(reply) + b"\n")

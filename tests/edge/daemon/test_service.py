@@ -1,0 +1,276 @@
+"""The service as a process: ready when it works, degraded when it cannot, and nothing lost when it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+from edge.daemon.control import ask
+from edge.errors import ServiceUnavailable
+from edge.journal import Journal
+from edge.simulator import Smear, draw
+
+COMMAND = [sys.executable, "-c", "from edge.cli import main; main()", "run"]
+PATIENCE_S = 60.0
+
+
+class Running:
+    """A service, and what it told the socket that systemd would have given it."""
+
+    def __init__(self, folder: Path, settings: str, watchdog_s: float) -> None:
+        self.folder = folder
+        self.config, self.socket = folder / "config.toml", folder / "control.sock"
+        self.config.write_text(settings, "utf-8")
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._listener.bind(str(folder / "notify"))
+        self._listener.settimeout(PATIENCE_S)
+        self._watchdog_s = watchdog_s
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[str]:
+        """Start it, for the first time or again."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("WBC_EDGE_")}
+        return subprocess.Popen(
+            COMMAND,
+            env={
+                **environment,
+                "NOTIFY_SOCKET": str(self.folder / "notify"),
+                "WATCHDOG_USEC": str(int(self._watchdog_s * 1e6)),
+                "WBC_EDGE_CONFIG": str(self.config),
+                "WBC_EDGE_SOCKET": str(self.socket),
+                "WBC_EDGE_STATE": str(self.folder / "state"),
+            },
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def told(self, fact: str) -> str:
+        """Wait until it tells a fact that begins so."""
+        while not (heard := self._listener.recv(4096).decode()).startswith(fact):
+            pass
+        return heard
+
+    def ask(self, what: str, sample: str | None = None) -> dict[str, Any]:
+        return ask(self.socket, {"ask": what, "sample": sample}, PATIENCE_S)
+
+    def until(self, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Ask how it is until that is as wanted."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not is_so(report := self.ask("status")):
+            assert time.monotonic() < deadline, report
+            time.sleep(0.05)
+        return report
+
+    def journal(self) -> Journal:
+        return Journal.open_read_only(self.folder / "state" / "journal.sqlite3")
+
+    def end(self) -> str:
+        """Ask it to end, and return its log."""
+        self.process.send_signal(signal.SIGTERM)
+        _, log = self.process.communicate(timeout=PATIENCE_S)
+        return log
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self._listener.close()
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Start services, and end them."""
+    running: list[Running] = []
+
+    def start(settings: str = 'camera = "sim:MM"\nsize = "640x480"\n', watchdog_s: float = 30.0) -> Running:
+        folder = tmp_path / str(len(running))
+        folder.mkdir()
+        running.append(Running(folder, settings, watchdog_s))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.close()
+
+
+def test_it_is_ready_when_camera_and_model_have_answered_and_takes_frames_when_asked(
+    service: Callable[..., Running],
+) -> None:
+    one = service()
+    one.told("READY=1")
+    report = one.ask("status")
+    assert (report["state"], report["camera"], report["frames"]) == ("ready", "sim:MM", 0)
+    assert report["model"].startswith("marrow@")
+    assert report["disk_free_mb"] > 0
+    first = one.ask("frame")
+    second = one.ask("frame")
+    assert (first["record"], second["record"], second["sample"]) == (1, 2, first["sample"])
+    other = one.ask("frame", "S-17")
+    assert other["sample"] == "S-17"
+    report = one.ask("status")
+    assert (report["frames"], report["sample"]) == (3, "S-17")
+    assert report["classified"] + report["indeterminate"] == 3
+    with one.journal() as journal:
+        assert [record.sample for record in journal.frames()] == [first["sample"], first["sample"], "S-17"]
+        finished = [sample for sample in journal.samples() if sample.result is not None]
+        assert [sample.name for sample in finished] == [first["sample"]]
+
+
+def test_a_samples_verdict_grows_and_is_logged_when_it_is_finished(service: Callable[..., Running]) -> None:
+    one = service()
+    one.told("READY=1")
+    assert one.ask("start", "S-1") == {"sample": "S-1"}
+    frame = one.ask("frame")
+    assert one.ask("status")["sample_verdict"].startswith(frame["so_far"])
+    done = one.ask("finish")
+    assert (done["sample"], done["frames"]) == ("S-1", 1)
+    with pytest.raises(ServiceUnavailable, match="no sample is open"):
+        one.ask("finish")
+    with one.journal() as journal:
+        result = journal.samples()[0].result
+        assert result is not None
+        assert result.verdict == done["verdict"]
+
+
+def test_ended_it_finishes_the_frame_in_hand_and_logs_the_verdict_so_far(service: Callable[..., Running]) -> None:
+    one = service('camera = "sim:ALL"\nsize = "640x480"\ninterval = 0.01\n')
+    one.told("READY=1")
+    one.until(lambda report: report["frames"] >= 3)
+    log = one.end()
+    assert one.process.returncode == 0
+    assert log.splitlines()[-1] == "stopped"
+    one.told("STOPPING=1")
+    assert not one.socket.exists()
+    with one.journal() as journal:
+        (sample,) = journal.samples()
+        assert sample.result is not None
+        assert sample.result.frames == sample.frames >= 3
+        assert journal.check() == []
+        assert journal.audit().problems == ()
+
+
+def test_a_wrong_configuration_degrades_it_and_a_right_one_heals_it(service: Callable[..., Running]) -> None:
+    one = service("um_per_px = 17\n")
+    one.told("STATUS=degraded: ")
+    one.told("READY=1")
+    report = one.ask("status")
+    assert report["state"] == "degraded"
+    assert "um_per_px" in report["reason"]
+    with pytest.raises(ServiceUnavailable, match="degraded"):
+        one.ask("frame")
+    one.config.write_text('camera = "sim"\nsize = "640x480"\n', "utf-8")
+    one.process.send_signal(signal.SIGHUP)
+    one.until(lambda report: report["state"] == "ready")
+    assert one.ask("frame")["record"] == 1
+
+
+def test_a_wrong_configuration_is_refused_while_it_works(service: Callable[..., Running]) -> None:
+    one = service()
+    one.told("READY=1")
+    one.config.write_text("threads = 'many'\n", "utf-8")
+    with pytest.raises(ServiceUnavailable, match="threads"):
+        one.ask("reload")
+    assert one.ask("frame")["record"] == 1
+    one.config.write_text('camera = "sim:ALL"\nsize = "640x480"\n', "utf-8")
+    assert one.ask("reload") == {"reloaded": True}
+    one.until(lambda report: report["camera"] == "sim:ALL" and report["state"] == "ready")
+    with one.journal() as journal:
+        told = [event.detail for event in journal.events() if event.kind == "configuration"]
+    assert told[0].startswith("not reloaded: ")
+    assert told[1] == "reloaded"
+
+
+def test_a_camera_that_is_not_there_is_said_and_waited_for(service: Callable[..., Running], tmp_path: Path) -> None:
+    one = service(f'camera = "v4l2:{tmp_path / "video9"}"\num_per_px = 0.1\n')
+    one.told("READY=1")
+    report = one.ask("status")
+    assert report["state"] == "degraded"
+    assert "video9" in report["reason"]
+    one.end()
+    assert one.process.returncode == 0
+
+
+def test_images_dropped_into_a_folder_are_judged_once_and_put_aside(
+    service: Callable[..., Running], tmp_path: Path
+) -> None:
+    drop = tmp_path / "drop"
+    one = service(f'camera = "none"\num_per_px = 0.4\nwatch_folder = "{drop}"\n')
+    one.told("READY=1")
+    pixels = draw(Smear(kind="MM", size_px=(640, 480), um_per_px=0.4), 1).pixels
+    content = cv2.imencode(".png", pixels)[1].tobytes()
+    (drop / "whole.png").write_bytes(content)
+    (drop / "torn.png").write_bytes(content[:9000])
+    (drop / "notes.txt").write_text("no image")
+    one.until(lambda report: report["frames"] == 1 and report["failed"] == 1)
+    assert sorted(str(path.relative_to(drop)) for path in drop.rglob("*.*")) == [
+        "done/whole.png",
+        "failed/torn.png",
+        "notes.txt",
+    ]
+    with pytest.raises(ServiceUnavailable, match="has none"):
+        one.ask("frame")
+    one.until(lambda report: report["state"] == "ready")
+
+
+def test_it_is_alive_while_it_waits(service: Callable[..., Running]) -> None:
+    one = service(watchdog_s=0.3)
+    one.told("READY=1")
+    begun_s = time.monotonic()
+    for _ in range(5):
+        one.told("WATCHDOG=1")
+    assert time.monotonic() - begun_s < 5
+
+
+def test_killed_and_started_again_it_finds_what_it_acknowledged(service: Callable[..., Running]) -> None:
+    one = service()
+    one.told("READY=1")
+    acknowledged = [one.ask("frame", "S-1")["record"] for _ in range(3)]
+    one.process.kill()
+    one.process.communicate()
+    assert one.socket.exists()
+    with one.journal() as journal:
+        assert [record.record for record in journal.frames()] == acknowledged
+    # The socket that the dead one left must not keep the next one from starting.
+    one.process = one.start()
+    one.told("READY=1")
+    assert one.ask("frame", "S-1")["record"] == acknowledged[-1] + 1
+
+
+def test_the_commands_speak_to_it(service: Callable[..., Running], monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from edge.cli.commands import command_line
+
+    one = service()
+    one.told("READY=1")
+    monkeypatch.setenv("WBC_EDGE_SOCKET", str(one.socket))
+
+    def wbc(*arguments: str) -> tuple[int, str, str]:
+        result = CliRunner().invoke(command_line, arguments, catch_exceptions=False)
+        return result.exit_code, result.stdout, result.stderr
+
+    assert wbc("sample", "start", "S-1")[0] == 0
+    code, out, _ = wbc("trigger", "--json")
+    assert (code, json.loads(out)["sample"]) == (0, "S-1")
+    assert wbc("trigger")[1].startswith("record 2, sample S-1: ")
+    code, out, _ = wbc("status")
+    assert code == 0
+    assert "state             ready" in out
+    code, out, err = wbc("sample", "finish")
+    assert out.startswith("sample S-1: ")
+    assert "research use only" in err.lower()
+    one.end()
+    code, _, err = wbc("status")
+    assert (code, err.count("\n")) == (55, 1)
+    assert "does not run" in err
