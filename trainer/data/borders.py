@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.camera.decode import LEAST_SIDE_PX, read_image
 from edge.errors import ImageError
@@ -16,15 +17,16 @@ from edge.frame import Pixels
 from trainer.manifest import LabelledField, Roi
 
 _TOLERANCE = 8
-_LEAST_STEP = 12
-_LEAST_SHARE = 0.98
+_LEAST_STEP = 16
+_PLAIN_SHARE = 0.98
+_STEP_SHARE = 0.9
 
 
 def find(pixels: Pixels) -> Roi | None:
     """Find the region inside a picture's borders.
 
-    A border is made of whole lines of one colour at an edge, that end at a step: clear glass is of one colour as well,
-    but never ends along a straight line. Bars with writing on them are not found.
+    A border is made of whole lines of one colour at an edge that end at a step: clear glass is of one colour as well,
+    but does not end along a straight line. Bars with writing on them are not found.
 
     Parameters
     ----------
@@ -37,16 +39,16 @@ def find(pixels: Pixels) -> Roi | None:
         What is left without the borders; None when there is none, or nothing usable would be left.
     """
     top, left, bottom, right = 0, 0, pixels.shape[0], pixels.shape[1]
-    while min(bottom - top, right - left) >= LEAST_SIDE_PX:
+    # Twice, since bars at the sides are seen as such only without those above and below, or the other way round.
+    for _ in range(2):
         rows = pixels[top:bottom, left:right]
         columns = rows.swapaxes(0, 1)
-        bars = _depth(rows), _depth(columns), _depth(rows[::-1]), _depth(columns[::-1])
-        if not any(bars):
-            break
-        top, left, bottom, right = top + bars[0], left + bars[1], bottom - bars[2], right - bars[3]
-    if min(bottom - top, right - left) < LEAST_SIDE_PX or (bottom - top, right - left) == pixels.shape[:2]:
-        return None
-    return Roi(left, top, right - left, bottom - top)
+        top, bottom = top + _depth(rows), bottom - _depth(rows[::-1])
+        left, right = left + _depth(columns), right - _depth(columns[::-1])
+        if min(bottom - top, right - left) < LEAST_SIDE_PX:
+            return None
+    roi = Roi(left, top, right - left, bottom - top)
+    return roi if (roi.height, roi.width) != pixels.shape[:2] else None
 
 
 def remove(fields: Sequence[LabelledField], progress: Callable[[int], None] = lambda _: None) -> list[LabelledField]:
@@ -81,21 +83,16 @@ def _read_and_find(field: LabelledField) -> Roi | None:
 def _depth(lines: Pixels) -> int:
     """Count the lines of the border that begins with the first."""
     colour = np.median(lines[0], axis=0).astype(np.int16)
-    if not _is_plain(lines[:1], colour)[0]:
+    if _share(lines[0], colour, 0, _TOLERANCE) < _PLAIN_SHARE:
         return 0
-    plain = _is_plain(lines[: len(lines) // 2], colour)
-    depth = int(plain.argmin())
-    # A bar over half the picture, or one colour all over.
-    if plain.all():
-        return 0
-    # The line at the step is blended of both when the picture was resized.
-    beyond = lines[depth + 1].astype(np.int16)
-    step = float(np.median(np.abs(beyond - colour).max(axis=-1)))
-    return depth + 1 if step >= _LEAST_STEP else 0
+    for depth in range(1, len(lines) // 2):
+        if _share(lines[depth], colour, 0, _TOLERANCE) < _PLAIN_SHARE:
+            # This line may be blended of both, where the picture was resized.
+            return depth + 1 if _share(lines[depth + 1], colour, _LEAST_STEP, 255) >= _STEP_SHARE else 0
+    return 0
 
 
-def _is_plain(
-    lines: Pixels, colour: np.ndarray[tuple[int, ...], np.dtype[np.int16]]
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    near = np.abs(lines.astype(np.int16) - colour).max(axis=-1) <= _TOLERANCE
-    return np.asarray(near.mean(axis=1) >= _LEAST_SHARE)
+def _share(line: NDArray[np.uint8], colour: NDArray[np.int16], least: int, most: int) -> float:
+    """Share of a line's pixels whose colour is so far from another, in the channel that differs most."""
+    distance = np.abs(line.astype(np.int16) - colour).max(axis=-1)
+    return float(((distance >= least) & (distance <= most)).mean())

@@ -1,7 +1,7 @@
 """SN-AM: B-ALL and multiple myeloma of one laboratory, from The Cancer Imaging Archive.
 
-Gupta and Gupta 2019, "SN-AM Dataset: White Blood cancer dataset of B-ALL and MM for stain normalization", The Cancer Imaging
-Archive, doi:10.7937/tcia.2019.of2w8lxr: marrow, Jenner-Giemsa, 1000x, BMP of 2560x1920 pixels.
+Gupta and Gupta 2019, "SN-AM Dataset: White Blood cancer dataset of B-ALL and MM for stain normalization", The Cancer
+Imaging Archive, doi:10.7937/tcia.2019.of2w8lxr: marrow, Jenner-Giemsa, 1000x, BMP of 2560x1920 pixels.
 
 Pictures are named as ``25_ALL_5.bmp``, ``15_MM.bmp``, ``5_also_ref_image_MM.bmp`` or ``ref_ALL.bmp``, or lie in
 folders ``ALL`` and ``MM``; masks are named as their picture with ``_nucleus_mask``, ``_background_mask``,
