@@ -17,6 +17,7 @@ import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -257,7 +258,8 @@ def save(fields: Iterable[LabelledField], path: Path) -> None:
     except UnicodeEncodeError as error:
         raise DataError(f"manifest {path}", "a file's name is not UTF-8", "Rename that file") from error
     finally:
-        half.unlink(missing_ok=True)
+        with suppress(OSError):
+            half.unlink()
 
 
 def classes(fields: Sequence[LabelledField]) -> tuple[str, ...]:

@@ -17,9 +17,9 @@ from edge.frame import Pixels
 from trainer.manifest import LabelledField, Roi
 
 _TOLERANCE = 8
+_RINGING = 40
 _LEAST_STEP = 16
 _PLAIN_SHARE = 0.98
-_STEP_SHARE = 0.9
 
 
 def find(pixels: Pixels) -> Roi | None:
@@ -83,16 +83,17 @@ def _read_and_find(field: LabelledField) -> Roi | None:
 def _depth(lines: Pixels) -> int:
     """Count the lines of the border that begins with the first."""
     colour = np.median(lines[0], axis=0).astype(np.int16)
-    if _share(lines[0], colour, 0, _TOLERANCE) < _PLAIN_SHARE:
+    if _quantile(lines[0], colour, _PLAIN_SHARE) > _TOLERANCE:
         return 0
     for depth in range(1, len(lines) // 2):
-        if _share(lines[depth], colour, 0, _TOLERANCE) < _PLAIN_SHARE:
+        line = lines[depth]
+        # JPEG lets the field ring into its border, in a few pixels of a line.
+        if _quantile(line, colour, 0.5) > _TOLERANCE or _quantile(line, colour, _PLAIN_SHARE) > _RINGING:
             # This line may be blended of both, where the picture was resized.
-            return depth + 1 if _share(lines[depth + 1], colour, _LEAST_STEP, 255) >= _STEP_SHARE else 0
+            return depth + 1 if _quantile(lines[depth + 1], colour, 0.5) >= _LEAST_STEP else 0
     return 0
 
 
-def _share(line: NDArray[np.uint8], colour: NDArray[np.int16], least: int, most: int) -> float:
-    """Share of a line's pixels whose colour is so far from another, in the channel that differs most."""
-    distance = np.abs(line.astype(np.int16) - colour).max(axis=-1)
-    return float(((distance >= least) & (distance <= most)).mean())
+def _quantile(line: NDArray[np.uint8], colour: NDArray[np.int16], share: float) -> float:
+    """Give the distance from a colour, in the channel that differs most, that a share of a line's pixels keeps."""
+    return float(np.quantile(np.abs(line.astype(np.int16) - colour).max(axis=-1), share))
