@@ -83,11 +83,11 @@ def snam(folder: Path, um_per_px: float | None, out: Path | None) -> None:
 @command.command(
     "folders",
     short_help="Make a manifest of a folder a class.",
-    epilog=r"""
+    epilog="""
 \b
 Examples:
   trainer data folders slides/ --um-per-px 0.1 --out fields.csv
-  trainer data folders slides/ --um-per-px 0.1 --lab clinic-a --group '^(P\d+)_' --out fields.csv
+  trainer data folders slides/ --um-per-px 0.1 --lab clinic-a --group '^(P\\d+)_' --out fields.csv
 \b
 The folders in DIR are the classes. Without --group the folder below the class is
 the group, as in slides/ALL/patient-7/3.png. With it, the regular expression is

@@ -307,4 +307,4 @@ def _named(pair: Pair) -> str:
 
 def _first(names: Iterable[str], separator: str = ", ") -> str:
     listed = list(names)
-    return separator.join(listed[:_NAMED]) + (", …" if len(listed) > _NAMED else "")
+    return separator.join(listed[:_NAMED]) + (f"{separator}…" if len(listed) > _NAMED else "")

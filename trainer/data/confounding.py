@@ -34,7 +34,8 @@ def association(labels: Sequence[str], attribute: Sequence[Hashable]) -> float:
     # A value that is there once says nothing; were all so, the score would be 0 / 0.
     if len(numbers) == len(coded):
         return 0.0
-    return max(0.0, float(adjusted_mutual_info_score(labels, coded, average_method="min")))
+    score = float(adjusted_mutual_info_score(labels, coded, average_method="min"))
+    return min(max(score, 0.0), 1.0)
 
 
 def never_together(fields: Sequence[LabelledField]) -> list[tuple[str, str]]:

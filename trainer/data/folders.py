@@ -58,7 +58,7 @@ def read(
     for home in homes:
         for path in pictures.below(home):
             below = path.relative_to(home)
-            if "masks" in below.parts[:-1] or path.stem.endswith("_mask"):
+            if "masks" in (home.name, *below.parts[:-1]) or path.stem.endswith("_mask"):
                 left_out.append(path)
                 continue
             name = f"{lab}-{_group(below, path, group)}"

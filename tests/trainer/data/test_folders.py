@@ -75,6 +75,11 @@ def test_masks_are_no_fields(place):
     assert sorted(path.name for path in left_out) == ["17.png", "18_mask.png", "stray.png"]
 
 
+def test_a_masks_folder_is_no_class(place):
+    fields, _ = folders.read(place("images/p1/17.jpg", "masks/p1/17.png"), 0.1, "c")
+    assert {field.label for field in fields} == {"images"}
+
+
 def test_an_images_folder_is_no_slide(place):
     with pytest.raises(DataError, match="no folder of a slide"):
         folders.read(place("ALL/images/17.jpg"), 0.1, "c")
