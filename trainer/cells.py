@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.camera.decode import read_image
 from edge.errors import WbcError
 from edge.vision import nuclei, tiling
 from edge.vision.field import Field, prepare
+from trainer import manifest, pictures
 from trainer.errors import DataError
 from trainer.manifest import LabelledField
 
@@ -36,6 +36,8 @@ class Cells:
         Class names.
     sources : tuple of LabelledField
         The fields that were read.
+    unreadable : tuple of str
+        Why the others were not, a line each.
     """
 
     tiles: NDArray[np.uint8]
@@ -43,6 +45,7 @@ class Cells:
     fields: NDArray[np.int64]
     classes: tuple[str, ...]
     sources: tuple[LabelledField, ...]
+    unreadable: tuple[str, ...] = ()
 
     def of(self, attribute: str) -> NDArray[np.str_]:
         """Attribute of the source field of each cell: its ``lab``, ``group`` or ``label``; shape (n,)."""
@@ -50,7 +53,7 @@ class Cells:
 
     def where(self, chosen: NDArray[np.bool_]) -> Cells:
         """Return the chosen cells only; ``chosen`` is a mask of shape (n,)."""
-        return Cells(self.tiles[chosen], self.labels[chosen], self.fields[chosen], self.classes, self.sources)
+        return replace(self, tiles=self.tiles[chosen], labels=self.labels[chosen], fields=self.fields[chosen])
 
 
 def together(first: Cells, second: Cells) -> Cells:
@@ -72,6 +75,7 @@ def together(first: Cells, second: Cells) -> Cells:
         np.concatenate([first.fields, second.fields + len(first.sources)]),
         first.classes,
         first.sources + second.sources,
+        first.unreadable + second.unreadable,
     )
 
 
@@ -85,8 +89,8 @@ def extract(
 ) -> Cells:
     """Cut a tile around every nucleus of every field.
 
-    Where a field has a mask of the cells of its class, the nuclei outside it take the background class: a marrow with
-    myeloma holds many cells that are none.
+    Only a field's region of interest is looked at. Where a field has a mask of the cells of its class, the nuclei
+    outside it take the background class: a marrow with myeloma holds many cells that are none.
 
     Parameters
     ----------
@@ -111,22 +115,23 @@ def extract(
     Raises
     ------
     DataError
-        When over 2% of the pictures are unreadable, or a class has no cell.
+        When a file is missing, over 2% of the pictures are unreadable, or a class has no cell.
     """
+    manifest.require_files(sources)
     read: list[LabelledField] = []
     unreadable: list[str] = []
     tiles, labels, owners = [], [], []
     for done, source in enumerate(sources, start=1):
         progress(done)
         try:
-            field = prepare(read_image(source.path), source.um_per_px, um_per_px)
+            field = prepare(pictures.read(source), source.um_per_px, um_per_px)
         except WbcError as error:
             unreadable.append(str(error))
             continue
         centres = nuclei.find(field.density, um_per_px, field.inside).centres
         label = np.full(len(centres), classes.index(source.label))
         if source.mask is not None:
-            inside = _inside(centres, source, field)
+            inside = _inside(centres, pictures.read_mask(source, source.mask), field)
             label[~inside] = classes.index(background_class) if background_class else -1
         kept = label >= 0
         tiles.append(tiling.cut(field.pixels, tiling.around(centres[kept], side_px), side_px))
@@ -135,19 +140,22 @@ def extract(
         read.append(source)
     if len(unreadable) > MOST_UNREADABLE * len(sources):
         raise DataError(f"{len(unreadable)} of {len(sources)} pictures", f"unreadable, the first: {unreadable[0]}")
-    cells = Cells(np.concatenate(tiles), np.concatenate(labels), np.concatenate(owners), classes, tuple(read))
+    cells = Cells(
+        np.concatenate(tiles),
+        np.concatenate(labels),
+        np.concatenate(owners),
+        classes,
+        tuple(read),
+        tuple(unreadable),
+    )
     for index, name in enumerate(classes):
         if not (cells.labels == index).any():
             raise DataError(f"class {name!r}", "no nucleus was found in its fields", "Check um_per_px")
     return cells
 
 
-def _inside(centres: NDArray[np.float32], source: LabelledField, field: Field) -> NDArray[np.bool_]:
-    # In its own depth: of a mask that numbers its cells in 16 bits, 8 would be black.
-    mask = cv2.imread(str(source.mask), cv2.IMREAD_ANYDEPTH)
-    if mask is None:
-        raise DataError(f"mask {source.mask}", "cannot be read", "Remove it from the manifest, or mend it")
+def _inside(centres: NDArray[np.float32], mask: NDArray[np.uint8], field: Field) -> NDArray[np.bool_]:
     height, width = field.pixels.shape[:2]
-    mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+    mask = np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
     x, y = np.rint(centres).astype(np.intp).T
     return np.asarray(mask[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)] > 0)

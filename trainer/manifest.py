@@ -1,27 +1,73 @@
 """The one inner form of a data set: a CSV with a row a field.
 
 Columns: ``path`` (relative to the CSV's folder), ``label``, ``group`` (what must never be split between training and
-testing), ``lab``, ``um_per_px``, and optionally ``mask``: a picture of the field's size that is not black where cells
-of the field's own class are. A mask that is not named is looked for beside the pictures, as in ``masks/17.png`` for
-``images/17.jpg``.
+testing), ``lab``, ``um_per_px``, and optionally
+
+- ``roi``, the region of interest, as ``x,y,width,height`` in pixels: nothing outside it is looked at;
+- ``mask``, a picture of the field's size that is not black where cells of the field's own class are. A mask that is not
+  named is looked for beside the pictures, as in ``masks/17.png`` for ``images/17.jpg``;
+- ``nucleus_mask``, ``cytoplasm_mask``, ``background_mask``, not black where nuclei, cytoplasm and background are.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import io
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from edge.errors import ScaleError
+from edge.errors import OutputError, ScaleError
 from edge.result import INDETERMINATE
 from edge.vision import scale
 from trainer.errors import DataError
 
 REQUIRED = ("path", "label", "group", "lab", "um_per_px")
-OPTIONAL = ("mask",)
+MASKS = ("mask", "nucleus_mask", "cytoplasm_mask", "background_mask")
+OPTIONAL = ("roi", *MASKS)
+
+
+class Roi(NamedTuple):
+    """Region of interest of a picture.
+
+    Attributes
+    ----------
+    x, y : int
+        Its left and upper edge, pixels.
+    width, height : int
+        Its size, pixels, at least 1.
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        """Write it as in a manifest."""
+        return ",".join(map(str, self))
+
+    @classmethod
+    def parse(cls, text: str) -> Roi:
+        """Read ``x,y,width,height``.
+
+        Raises
+        ------
+        ValueError
+            When the text is not that, or the region is empty.
+        """
+        numbers = [part.strip() for part in text.split(",")]
+        if len(numbers) != 4 or not all(number.isdecimal() and number.isascii() for number in numbers):
+            raise ValueError(f"{text!r} is not x,y,width,height in pixels")
+        roi = cls(*map(int, numbers))
+        if not roi.width or not roi.height:
+            raise ValueError(f"{text!r} is empty")
+        return roi
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +88,10 @@ class LabelledField:
         Pixel size, micrometres.
     mask : Path or None
         Picture that is not black where cells of the field's class are.
+    roi : Roi or None
+        Region of interest; None is the whole picture.
+    nucleus_mask, cytoplasm_mask, background_mask : Path or None
+        Pictures that are not black where nuclei, cytoplasm, background are.
     """
 
     path: Path
@@ -50,6 +100,16 @@ class LabelledField:
     lab: str
     um_per_px: float
     mask: Path | None = None
+    roi: Roi | None = None
+    nucleus_mask: Path | None = None
+    cytoplasm_mask: Path | None = None
+    background_mask: Path | None = None
+
+    @property
+    def masks(self) -> dict[str, Path]:
+        """The masks that there are, by column."""
+        named = {name: getattr(self, name) for name in MASKS}
+        return {name: path for name, path in named.items() if path is not None}
 
 
 def read(paths: Iterable[Path], relabel: Mapping[str, str] | None = None) -> list[LabelledField]:
@@ -72,6 +132,7 @@ def read(paths: Iterable[Path], relabel: Mapping[str, str] | None = None) -> lis
     DataError
         When a file cannot be read, a column is missing or unknown, a value is empty or wrong, no field has a label that
         is renamed, labels differ only in case, a picture has two labels or groups, or a group two laboratories.
+        Pictures are not looked for, see :func:`require_files`.
     """
     fields = [field for path in paths for field in _read_one(path)]
     labels = {field.label for field in fields}
@@ -123,14 +184,82 @@ def _field(manifest: Path, line: int, row: Mapping[str, str | None]) -> Labelled
     except (ValueError, ScaleError) as error:
         why = error.why if isinstance(error, ScaleError) else f"{values['um_per_px']!r} is no number"
         raise DataError(f"manifest {manifest}, line {line}", f"um_per_px is not a pixel size: {why}") from error
+    try:
+        roi = Roi.parse(values["roi"]) if values["roi"] else None
+    except ValueError as error:
+        raise DataError(f"manifest {manifest}, line {line}", f"roi {error}", "As in 0,48,2560,1824") from error
     picture = manifest.parent / values["path"]
-    mask = manifest.parent / values["mask"] if values["mask"] else _beside(picture)
-    return LabelledField(picture, values["label"], values["group"], values["lab"], um_per_px, mask)
+    masks = {name: manifest.parent / values[name] if values[name] else None for name in MASKS}
+    masks["mask"] = masks["mask"] or mask_beside(picture)
+    return LabelledField(picture, values["label"], values["group"], values["lab"], um_per_px, roi=roi, **masks)
 
 
-def _beside(picture: Path) -> Path | None:
+def mask_beside(picture: Path) -> Path | None:
+    """Look for a picture's mask where one usually is: ``masks/17.png`` for ``images/17.jpg``."""
     mask = picture.parent.parent / "masks" / f"{picture.stem}.png"
     return mask if picture.parent.name == "images" and mask.is_file() else None
+
+
+def to_csv(fields: Iterable[LabelledField], folder: Path | None = None) -> str:
+    """Write out a manifest; optional columns are there when a field has something in them.
+
+    Parameters
+    ----------
+    fields : iterable of LabelledField
+        The data set.
+    folder : Path, optional
+        The folder that paths are relative to; without one they are absolute.
+
+    Returns
+    -------
+    str
+        CSV that :func:`read` reads as the same fields.
+    """
+
+    def place(path: Path) -> str:
+        absolute = path.absolute()
+        return os.path.relpath(absolute, folder.absolute()) if folder else str(absolute)
+
+    rows: list[dict[str, Any]] = []
+    for field in fields:
+        values = {name: getattr(field, name) for name in REQUIRED}
+        masks = {name: place(path) for name, path in field.masks.items()}
+        rows.append({**values, "path": place(field.path), **({"roi": field.roi} if field.roi else {}), **masks})
+    present = [name for name in OPTIONAL if any(name in row for row in rows)]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [*REQUIRED, *present], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def save(fields: Iterable[LabelledField], path: Path) -> None:
+    """Write a manifest with paths relative to its own folder.
+
+    Parameters
+    ----------
+    fields : iterable of LabelledField
+        The data set.
+    path : Path
+        The CSV file; its folder is made.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written.
+    """
+    half = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half.write_text(to_csv(fields, path.parent), encoding="utf-8")
+        half.replace(path)
+    except OSError as error:
+        raise OutputError(f"manifest {path}", error.strerror or str(error), "Choose another --out") from error
+    except UnicodeEncodeError as error:
+        raise DataError(f"manifest {path}", "a file's name is not UTF-8", "Rename that file") from error
+    finally:
+        with suppress(OSError):
+            half.unlink()
 
 
 def classes(fields: Sequence[LabelledField]) -> tuple[str, ...]:
@@ -191,7 +320,33 @@ def fingerprint(fields: Sequence[LabelledField]) -> str:
         for field in sorted(fields, key=lambda field: str(field.path)):
             content = hashlib.sha256(field.path.read_bytes()).hexdigest()
             mask = hashlib.sha256(field.mask.read_bytes()).hexdigest() if field.mask else ""
-            digest.update(f"{content} {mask} {field.label} {field.group} {field.lab} {field.um_per_px}\n".encode())
+            roi = f" {field.roi}" if field.roi else ""
+            origin = f"{field.label} {field.group} {field.lab} {field.um_per_px}{roi}"
+            digest.update(f"{content} {mask} {origin}\n".encode())
     except OSError as error:
         raise DataError(f"{error.filename}", error.strerror or str(error), "Is the disk still there?") from error
     return digest.hexdigest()
+
+
+def require_files(fields: Iterable[LabelledField]) -> None:
+    """Refuse a data set whose manifest names files that are not there: no damage, which is borne, but a mistake.
+
+    Parameters
+    ----------
+    fields : iterable of LabelledField
+        The data set.
+
+    Raises
+    ------
+    DataError
+        When a picture or a mask is missing, with the first ones' names.
+    """
+    named = dict.fromkeys(path for field in fields for path in (field.path, *field.masks.values()))
+    missing = [path for path in named if not path.exists()]
+    if missing:
+        first = ", ".join(map(str, missing[:3])) + (", …" if len(missing) > 3 else "")
+        raise DataError(
+            f"{len(missing)} of {len(named)} files of the manifest",
+            f"not found: {first}",
+            "Paths are relative to the manifest's folder",
+        )

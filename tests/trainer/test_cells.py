@@ -74,6 +74,36 @@ def test_without_a_background_class_they_are_left_out(masked, tmp_path):
     assert (cells.fields == 0).sum() == is_left.sum()
 
 
+def test_only_the_region_of_interest_is_looked_at_and_its_mask_goes_with_it(masked, drawn, tmp_path, write_manifest):
+    (path,) = {source.path for source in manifest.read([masked(np.uint8)]) if source.label == "MM"}
+    cv2.imwrite(str(tmp_path / "part.png"), cv2.imread(str(path))[40:, 64:256])
+    cv2.imwrite(
+        str(tmp_path / "part-mask.png"), cv2.imread(str(tmp_path / "mask.png"), cv2.IMREAD_GRAYSCALE)[40:, 64:256]
+    )
+    # Half as fine as its picture.
+    whole = cv2.imread(str(tmp_path / "mask.png"), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(tmp_path / "coarse.png"), whole[::2, ::2])
+    columns = (*manifest.REQUIRED, "mask", "roi")
+
+    def cells(picture, mask, roi):
+        row = (picture, "MM", "g", "l", str(UM_PER_PX), mask, roi)
+        return extract(manifest.read([write_manifest([row], columns)]), ("MM",), UM_PER_PX, 48)
+
+    part = cells("part.png", "part-mask.png", "")
+    assert 0 < len(part.labels) < len(centres_of(tmp_path / "part.png"))
+    for mask in ("mask.png", "coarse.png"):
+        assert np.array_equal(cells("field.png", mask, "64,40,192,200").tiles, part.tiles)
+
+
+def test_missing_files_are_refused_before_anything_is_read(drawn, tmp_path, write_manifest):
+    row = next(row for row in drawn if row[1] == "ALL")
+    sources = manifest.read([write_manifest([*[row] * 99, ("gone.png", *row[1:])])])
+    seen = []
+    with pytest.raises(DataError, match=r"not found: .*gone\.png"):
+        extract(sources, ("ALL",), UM_PER_PX, 48, progress=seen.append)
+    assert seen == []
+
+
 def test_a_mask_that_cannot_be_read_is_an_error(masked, tmp_path):
     path = masked(np.uint8)
     (tmp_path / "mask.png").write_bytes(b"no picture")
@@ -88,6 +118,9 @@ def test_a_few_unreadable_pictures_are_left_out_and_more_are_refused(drawn, tmp_
     one_in_fifty = manifest.read([write_manifest([broken, *[row] * 49])])
     cells = extract(one_in_fifty, ("ALL",), UM_PER_PX, 48)
     assert len(cells.sources) == 49
+    (told,) = cells.unreadable
+    assert "broken.png" in told
+    assert cells.where(cells.fields == 0).unreadable == cells.unreadable
     assert cells.fields.max() == 48
     with pytest.raises(DataError, match=r"1 of 49 pictures: unreadable, the first:.*broken\.png"):
         extract(one_in_fifty[:49], ("ALL",), UM_PER_PX, 48)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import os
+from pathlib import Path
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.errors import OutputError
 from trainer import manifest
 from trainer.errors import DataError
+from trainer.manifest import LabelledField, Roi
 
 ROWS = [
     ("a.png", "ALL", "g1", "lab", "0.1"),
@@ -56,6 +63,82 @@ def test_a_mask_beside_the_pictures_is_found(tmp_path, write_manifest):
 def test_a_mask_is_named_in_its_column(tmp_path, write_manifest):
     path = write_manifest([(*ROWS[0], "m.png"), (*ROWS[1], "")], (*manifest.REQUIRED, "mask"))
     assert [field.mask for field in manifest.read([path])] == [tmp_path / "m.png", None]
+
+
+def test_masks_of_parts_and_a_region_have_columns(tmp_path, write_manifest):
+    columns = (*manifest.REQUIRED, "roi", "nucleus_mask", "cytoplasm_mask", "background_mask")
+    path = write_manifest([(*ROWS[0], " 0, 48,2560,1824", "n.png", "", "b.png"), (*ROWS[1], "", "", "", "")], columns)
+    first, second = manifest.read([path])
+    assert first.roi == (0, 48, 2560, 1824)
+    assert first.masks == {"nucleus_mask": tmp_path / "n.png", "background_mask": tmp_path / "b.png"}
+    assert second.roi is None
+    assert second.masks == {}
+
+
+names = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=12).filter(lambda n: "/" not in n)
+paths = st.lists(names, min_size=1, max_size=3).map(lambda parts: Path("/data", *parts))
+written = st.builds(
+    LabelledField,
+    paths,
+    names,
+    names,
+    names,
+    st.floats(0.01, 2),
+    st.none() | paths,
+    st.none() | st.builds(Roi, st.integers(0), st.integers(0), st.integers(1), st.integers(1)),
+    *[st.none() | paths] * 3,
+)
+
+
+@pytest.mark.parametrize("is_relative", [True, False])
+@given(field=written)
+def test_what_was_written_is_read_as_the_same(is_relative, field, tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp() / "round trip"
+    path = folder / "fields.csv"
+    if is_relative:
+        manifest.save([field], path)
+    else:
+        folder.mkdir(exist_ok=True)
+        path.write_text(manifest.to_csv([field]), encoding="utf-8")
+    (again,) = manifest.read([path])
+
+    def plain(of):
+        # Without the dots that a relative path has.
+        places = {name: Path(os.path.normpath(mask)) for name, mask in of.masks.items()}
+        return (Path(os.path.normpath(of.path)), of.label, of.group, of.lab, of.um_per_px, of.roi, places)
+
+    assert plain(again) == plain(field)
+
+
+def test_a_manifest_is_whole_or_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "fields.csv"
+    path.write_text("as it was")
+    field = LabelledField(Path(f"{tmp_path}/\udcff.png"), "ALL", "g", "l", 0.5)
+    with pytest.raises(DataError, match="not UTF-8"):
+        manifest.save([field], path)
+    assert path.read_text() == "as it was"
+    with pytest.raises(OutputError, match="Is a directory"):
+        manifest.save([LabelledField(Path("a.png"), "ALL", "g", "l", 0.5)], tmp_path)
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+def test_missing_pictures_and_masks_are_counted_and_named(tmp_path):
+    (tmp_path / "there.png").touch()
+    fields = [LabelledField(tmp_path / "there.png", "ALL", "g", "l", 0.5, tmp_path / "mask.png")]
+    fields += [LabelledField(tmp_path / f"{number}.png", "ALL", "g", "l", 0.5) for number in range(4)]
+    with pytest.raises(DataError, match=r"5 of 6 files of the manifest: not found: .*mask\.png, .*0\.png, .*1\.png, …"):
+        manifest.require_files(fields)
+    manifest.require_files([LabelledField(tmp_path / "there.png", "ALL", "g", "l", 0.5)])
+
+
+@pytest.mark.parametrize(
+    "roi", ["0,0,10", "0,0,10,x", "-1,0,10,10", "0,0,0,10", "0.5,0,10,10", "0,0,10,10,10", "², 0,1,1"]
+)
+def test_a_region_that_is_none_is_named_with_its_place(write_manifest, roi):
+    path = write_manifest([(*ROWS[0], ""), (*ROWS[1], roi)], (*manifest.REQUIRED, "roi"))
+    with pytest.raises(DataError, match="line 3: roi") as refused:
+        manifest.read([path])
+    assert repr(roi)[1:-1] in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -109,20 +192,20 @@ def test_classes_that_cannot_be_learned_are_refused(write_manifest, rows, told):
     assert told in str(refused.value)
 
 
-def test_the_fingerprint_changes_with_a_picture_a_mask_and_a_label(tmp_path, write_manifest):
+def test_the_fingerprint_changes_with_a_picture_a_mask_a_region_and_a_label(tmp_path, write_manifest):
     for name in ("a.png", "b.png", "m.png"):
         (tmp_path / name).write_bytes(name.encode())
-    columns = (*manifest.REQUIRED, "mask")
-    rows = [(*ROWS[0], "m.png"), (*ROWS[1], "")]
+    columns = (*manifest.REQUIRED, "mask", "roi")
 
-    def fingerprint(relabel=None):
+    def fingerprint(relabel=None, roi=""):
+        rows = [(*ROWS[0], "m.png", roi), (*ROWS[1], "", "")]
         return manifest.fingerprint(manifest.read([write_manifest(rows, columns)], relabel))
 
-    seen = [fingerprint(), fingerprint({"ALL": "MM"})]
+    seen = [fingerprint(), fingerprint({"ALL": "MM"}), fingerprint(roi="0,0,9,9")]
     for name in ("a.png", "m.png"):
         (tmp_path / name).write_bytes(b"changed")
         seen.append(fingerprint())
-    assert len(set(seen)) == 4
+    assert len(set(seen)) == 5
     assert fingerprint() == seen[-1]
 
 

@@ -10,6 +10,8 @@ from edge.cli.program import Commands
 EXAMPLES = """
 \b
 Examples:
+  trainer data folders slides/ --um-per-px 0.1 --out fields.csv
+  trainer data check fields.csv
   trainer fit fields.csv --out runs/first
   trainer fit fields.csv extra.csv --relabel unlabelled=normal --hold-out slide-19 --out runs/marrow
 """
@@ -19,7 +21,7 @@ Examples:
     "trainer",
     cls=Commands,
     package="trainer.cli",
-    names=("fit",),
+    names=("data", "fit"),
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "TRAINER"},
     epilog=f"{EXAMPLES}\n{RESEARCH_USE_ONLY}",
 )

@@ -29,6 +29,9 @@ A manifest is a CSV file in UTF-8 with a row a field and the columns
   lab        laboratory, microscope, or both
   um_per_px  size of a pixel, micrometres
   mask       optional; a picture that is not black where cells of the label are
+  roi        optional; x,y,width,height in pixels: nothing outside is looked at
+  nucleus_mask, cytoplasm_mask, background_mask   optional; pictures as well
+`trainer data` makes one from folders, and says what is wrong with one.
 """
 
 

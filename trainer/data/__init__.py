@@ -1,0 +1,1 @@
+"""Data sets before training: from folders to a manifest, and what is wrong with one."""
