@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from edge.errors import ServiceUnavailable, WbcError
+from edge.journal import default_path
 
 _SYSTEM_SOCKET = Path("/run/wbc-edge/control.sock")
 _LONGEST_REQUEST = 65_536
@@ -35,7 +36,7 @@ def location(environment: Mapping[str, str] | None = None) -> Path:
     -------
     Path
         ``$WBC_EDGE_SOCKET``; or ``control.sock`` in systemd's ``$RUNTIME_DIRECTORY``; or ``/run/wbc-edge/control.sock``
-        where there is one; or else ``wbc-edge.sock`` in ``$XDG_RUNTIME_DIR`` or ``/tmp``.
+        where there is one; or ``wbc-edge.sock`` in ``$XDG_RUNTIME_DIR``; or else ``control.sock`` beside the journal.
     """
     environment = os.environ if environment is None else environment
     if named := environment.get("WBC_EDGE_SOCKET"):
@@ -44,7 +45,9 @@ def location(environment: Mapping[str, str] | None = None) -> Path:
         return Path(runtime.split(":")[0], "control.sock")
     if os.access(_SYSTEM_SOCKET.parent, os.X_OK) and _SYSTEM_SOCKET.exists():
         return _SYSTEM_SOCKET
-    return Path(environment.get("XDG_RUNTIME_DIR") or f"/tmp/wbc-edge-{os.getuid()}", "wbc-edge.sock")
+    if runtime := environment.get("XDG_RUNTIME_DIR"):
+        return Path(runtime, "wbc-edge.sock")
+    return default_path().with_name("control.sock")
 
 
 def ask(path: Path, request: dict[str, Any], timeout_s: float = 60.0) -> dict[str, Any]:
