@@ -11,10 +11,15 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
+import sqlite3
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
+
+from edge import __version__
+from edge.journal.records import boot_id, text
 
 CHAINED = (
     "event",
@@ -59,6 +64,57 @@ def who() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in many containers
         return f"uid {os.getuid()}"
+
+
+def event(
+    kind: str, detail: str, sample_id: int | None = None, frame: str | None = None
+) -> dict[str, str | int | float | None]:
+    """Make the row of an event that happens now.
+
+    Parameters
+    ----------
+    kind, detail : str
+        What happened, in a word or two and in a sentence.
+    sample_id : int or None
+        Number of the sample that it concerns.
+    frame : str or None
+        Name of the frame that it concerns.
+    """
+    return {
+        "sample": sample_id,
+        "frame": None if frame is None else text(frame),
+        "kind": text(kind),
+        "detail": text(detail),
+        "wall_time_s": time.time(),
+        "monotonic_s": time.monotonic(),
+        "boot_id": boot_id(),
+        "software": __version__,
+        "who": text(who()),
+    }
+
+
+def append(connection: sqlite3.Connection, row: dict[str, str | int | float | None]) -> int:
+    """Insert an event and chain it to the one before, in the transaction that is open.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        The journal.
+    row : dict
+        From :func:`event`.
+
+    Returns
+    -------
+    int
+        Number of the event.
+    """
+    before = connection.execute("SELECT digest FROM events ORDER BY event DESC LIMIT 1").fetchone()
+    columns, places = ", ".join(row), ", ".join("?" * len(row))
+    number = connection.execute(f"INSERT INTO events ({columns}) VALUES ({places})", tuple(row.values())).lastrowid
+    assert number is not None  # for the type checker: an INSERT that did not raise has one
+    made = digest((before and before["digest"]) or "", {"event": number, **row})
+    connection.execute("UPDATE events SET digest = ? WHERE event = ?", (made, number))
+    return number
 
 
 def digest(previous: str, event: Mapping[str, str | int | float | None]) -> str:

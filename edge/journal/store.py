@@ -118,7 +118,7 @@ class Journal:
         name : str
             The sample's identifier.
         """
-        with self._writing():
+        with self.transaction():
             self._connection.execute(
                 "INSERT INTO samples (name, started_s) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
                 (text(name), time.time()),
@@ -147,7 +147,7 @@ class Journal:
             When there is no such sample.
         """
         row = {"sample": sample_id, "boot_id": boot_id(), "software": __version__, **frame_row(result)}
-        with self._writing():
+        with self.transaction():
             record = self._insert("frames", row)
             tiles = tile_rows(record, result.tiles)
             self._connection.executemany("INSERT INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?)", tiles)
@@ -171,8 +171,8 @@ class Journal:
             Number of the event.
         """
         detail = f"{type(error).__name__}: {error}"
-        with self._writing():
-            return self._append(_event("failure", detail, sample_id, text(frame_name)))
+        with self.transaction():
+            return audit.append(self._connection, audit.event("failure", detail, sample_id, frame_name))
 
     def event(self, kind: str, detail: str = "", *, sample_id: int | None = None) -> int:
         """Log what happened beside the frames: ``started``, ``camera reopened``, ``finished``.
@@ -191,8 +191,8 @@ class Journal:
         int
             Number of the event.
         """
-        with self._writing():
-            return self._append(_event(kind, detail, sample_id))
+        with self.transaction():
+            return audit.append(self._connection, audit.event(kind, detail, sample_id))
 
     def attach_picture(self, record: int, kind: str, path: str | os.PathLike[str]) -> None:
         """Log a picture of a frame; a later one of the same kind takes its place.
@@ -214,7 +214,7 @@ class Journal:
         """
         file = Path(path).absolute()
         kept = file.relative_to(self.path.parent) if file.is_relative_to(self.path.parent) else file
-        with self._writing():
+        with self.transaction():
             self._connection.execute(
                 "INSERT INTO pictures VALUES (?, ?, ?) ON CONFLICT (record, kind) DO UPDATE SET path = excluded.path",
                 (record, kind, text(str(kept))),
@@ -238,8 +238,8 @@ class Journal:
         reason = None if result.reason is None else text(result.reason)
         summary = result.verdict if reason is None else f"{result.verdict} ({reason})"
         detail = f"{summary}, {result.frames} frames, {result.indeterminate} indeterminate"
-        with self._writing():
-            self._append(_event("verdict", detail, sample_id))
+        with self.transaction():
+            audit.append(self._connection, audit.event("verdict", detail, sample_id))
             self._connection.execute(
                 "UPDATE samples SET finished_s = ?, verdict = ?, reason = ?, probabilities = ?, frames = ?,"
                 " indeterminate = ? WHERE sample = ?",
@@ -388,9 +388,10 @@ class Journal:
         return backup.copy(self._connection, self.path, Path(target))
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write all that is done to the connection inside the block, or nothing of it."""
         with reported(self.path), transaction(self._connection):
-            yield
+            yield self._connection
 
     def _insert(self, table: str, row: dict[str, str | int | float | None]) -> int:
         places = ", ".join("?" * len(row))
@@ -399,14 +400,6 @@ class Journal:
         )
         assert cursor.lastrowid is not None  # for the type checker: an INSERT that did not raise has one
         return cursor.lastrowid
-
-    def _append(self, row: dict[str, str | int | float | None]) -> int:
-        """Insert an event and chain it to the one before, in the transaction that is open."""
-        before = self._connection.execute("SELECT digest FROM events ORDER BY event DESC LIMIT 1").fetchone()
-        number = self._insert("events", row)
-        digest = audit.digest((before and before["digest"]) or "", {"event": number, **row})
-        self._connection.execute("UPDATE events SET digest = ? WHERE event = ?", (digest, number))
-        return number
 
     def _page(self, query: str, wanted: dict[str, str | int]) -> list[FrameRecord]:
         tiles: dict[int, list[sqlite3.Row]] = defaultdict(list)
@@ -421,19 +414,3 @@ class Journal:
                 pictures[picture["record"]][picture["kind"]] = self.path.parent / picture["path"]
         with readable(self.path, "a record"):
             return [read_frame(row, tiles[row["record"]], pictures[row["record"]]) for row in rows]
-
-
-def _event(
-    kind: str, detail: str, sample_id: int | None = None, frame: str | None = None
-) -> dict[str, str | int | float | None]:
-    return {
-        "sample": sample_id,
-        "frame": frame,
-        "kind": text(kind),
-        "detail": text(detail),
-        "wall_time_s": time.time(),
-        "monotonic_s": time.monotonic(),
-        "boot_id": boot_id(),
-        "software": __version__,
-        "who": text(audit.who()),
-    }
