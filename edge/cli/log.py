@@ -19,6 +19,7 @@ from edge.errors import JournalCorrupt, OutputError, WbcError
 if TYPE_CHECKING:
     from edge.journal import FrameRecord
 
+_AMOUNT = click.FloatRange(min=0)
 _FRAME = "{:>6}  {}  {}  {}  {}  {:>4}  {}"
 
 
@@ -166,6 +167,60 @@ def export(form: str, out: str | None, sample: str | None, verdict: str | None, 
         standard_output() if out is None else _file(Path(out)) as stream,
     ):
         write_to(log.frames(sample=sample, verdict=verdict), stream)
+
+
+@command.command(
+    "review",
+    epilog="""
+\b
+Examples:
+  wbc-edge log review 17 --as ALL
+  wbc-edge log review 17 --as normal --note 'lymphocytes only'
+""",
+)
+@click.argument("record", type=click.IntRange(min=1))
+@click.option("--as", "label", required=True, metavar="CLASS", help="What the frame shows, in your eyes.")
+@click.option("--note", default="", metavar="TEXT", help="What else is to be said.")
+@options.journal_option
+def review(record: int, label: str, note: str, journal: str | None) -> None:
+    """Log what you see in a frame; it is shown and exported beside the verdict."""
+    with options.open_journal(journal) as log:
+        log.review(record, label, note)
+    write(printable(f"record {record}: {label}"))
+
+
+@command.command(
+    "prune",
+    epilog="""
+\b
+Examples:
+  wbc-edge log prune --picture-days 90 --free-mb 2000
+  wbc-edge log prune --picture-mb 20000 --frame-days 3650
+
+Pictures go before rows, and the oldest first; of frames that somebody reviewed last.
+What went is logged.
+""",
+)
+@click.option("--picture-days", type=_AMOUNT, metavar="D", help="Pictures older than this go.")
+@click.option("--picture-mb", type=_AMOUNT, metavar="MB", help="Pictures over this go.")
+@click.option("--free-mb", type=_AMOUNT, metavar="MB", help="Pictures go until so much is free on the disk.")
+@click.option(
+    "--frame-days", type=_AMOUNT, metavar="D", help="Frames older than this go, with all that is logged of them."
+)
+@click.option("--reviewed-first", is_flag=True, help="Pictures of reviewed frames go first, not last.")
+@options.journal_option
+@options.json_option
+def prune(journal: str | None, as_json: bool, **limits: Any) -> None:
+    """Throw away what is older or larger than you say; without a limit nothing goes."""
+    from edge.journal.retention import Policy
+    from edge.journal.retention import prune as throw_away
+
+    with options.open_journal(journal) as log:
+        gone = throw_away(log, Policy(**limits))
+    if as_json:
+        write_json(gone)
+    else:
+        write(f"{gone.pictures} pictures ({gone.picture_bytes / 1e6:.1f} MB) and {gone.frames} frames")
 
 
 @command.command(

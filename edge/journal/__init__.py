@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.journal.location import default_path
-from edge.journal.records import EventRecord, FrameRecord, SampleRecord
+from edge.journal.records import EventRecord, FrameRecord, Review, SampleRecord
 from edge.journal.store import Journal
 
-__all__ = ["EventRecord", "FrameRecord", "Journal", "SampleRecord", "default_path"]
+__all__ = ["EventRecord", "FrameRecord", "Journal", "Review", "SampleRecord", "default_path"]

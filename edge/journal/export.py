@@ -53,6 +53,9 @@ COLUMNS = {
     "pictures": "pictures",
     "contrast": "quality.contrast",
     "crushed": "quality.crushed",
+    "review": "review.label",
+    "review_note": "review.note",
+    "reviewed_by": "review.who",
 }
 """Columns of the CSV in their order, and where each is in :func:`to_object`; new ones are only ever appended."""
 
@@ -131,6 +134,7 @@ def to_object(record: FrameRecord) -> dict[str, Any]:
         "sensor": msgspec.to_builtins(result.sensor),
         "ms": dict(result.ms),
         "pictures": {kind: str(path) for kind, path in record.pictures.items()},
+        "review": msgspec.to_builtins(record.review),
     }
 
 

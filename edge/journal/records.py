@@ -21,6 +21,28 @@ _ENCODER = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
+class Review:
+    """What a person said of a frame.
+
+    Attributes
+    ----------
+    label : str
+        What it shows, in that person's eyes.
+    note : str
+        What else was to be said; may be empty.
+    who : str
+        On whose behalf it was logged.
+    wall_time_s : float
+        When, seconds since the Unix epoch.
+    """
+
+    label: str
+    note: str
+    who: str
+    wall_time_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class FrameRecord:
     """A frame as the journal keeps it.
 
@@ -38,6 +60,8 @@ class FrameRecord:
         Version of wbc-edge that logged it.
     pictures : mapping of str to Path
         File of each picture kept of the frame, by kind; made absolute with the journal's folder.
+    review : Review or None
+        What a person said of it.
     """
 
     record: int
@@ -46,6 +70,7 @@ class FrameRecord:
     boot_id: str
     software: str
     pictures: Mapping[str, Path] = field(default_factory=dict)
+    review: Review | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +231,8 @@ def read_frame(row: sqlite3.Row, tiles: Sequence[sqlite3.Row], pictures: Mapping
     Parameters
     ----------
     row : sqlite3.Row
-        Columns of ``frames``, and ``name`` of the sample.
+        Columns of ``frames``, ``name`` of the sample, and of the review ``review_label``, ``review_note``,
+        ``reviewed_by`` and ``reviewed_s``.
     tiles : sequence of sqlite3.Row
         Its rows of ``tiles``, in order.
     pictures : mapping of str to Path
@@ -258,7 +284,10 @@ def read_frame(row: sqlite3.Row, tiles: Sequence[sqlite3.Row], pictures: Mapping
         model=row["model"],
         ms=_numbers_by_name(row["ms"]),
     )
-    return FrameRecord(row["record"], row["name"], result, row["boot_id"], row["software"], pictures)
+    review = None
+    if row["reviewed_s"] is not None:
+        review = Review(row["review_label"], row["review_note"], row["reviewed_by"], row["reviewed_s"])
+    return FrameRecord(row["record"], row["name"], result, row["boot_id"], row["software"], pictures, review)
 
 
 def read_sample(row: sqlite3.Row) -> SampleRecord:

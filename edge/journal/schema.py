@@ -107,6 +107,14 @@ CREATE TABLE events (
 _VERSION_2 = """
 ALTER TABLE events ADD COLUMN who TEXT;
 ALTER TABLE events ADD COLUMN digest TEXT;
+
+CREATE TABLE reviews (
+    record INTEGER PRIMARY KEY REFERENCES frames,
+    label TEXT NOT NULL,
+    note TEXT NOT NULL,
+    who TEXT NOT NULL,
+    wall_time_s REAL NOT NULL
+) STRICT;
 """
 
 MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)

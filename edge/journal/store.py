@@ -32,7 +32,11 @@ from edge.journal.schema import transaction
 from edge.result import FrameResult, SampleResult
 
 _PAGE = 256
-_FRAMES = "SELECT frames.*, samples.name FROM frames JOIN samples USING (sample)"
+_FRAMES = (
+    "SELECT frames.*, samples.name, reviews.label AS review_label, reviews.note AS review_note,"
+    " reviews.who AS reviewed_by, reviews.wall_time_s AS reviewed_s"
+    " FROM frames JOIN samples USING (sample) LEFT JOIN reviews USING (record)"
+)
 
 
 class Journal:
@@ -219,6 +223,32 @@ class Journal:
                 "INSERT INTO pictures VALUES (?, ?, ?) ON CONFLICT (record, kind) DO UPDATE SET path = excluded.path",
                 (record, kind, text(str(kept))),
             )
+
+    def review(self, record: int, label: str, note: str = "") -> None:
+        """Log what a person says of a frame; a later word takes the place of an earlier, and both stay in the trail.
+
+        Parameters
+        ----------
+        record : int
+            Number of the frame's record.
+        label : str
+            What it shows: one of the model's classes, or any other.
+        note : str
+            What else is to be said.
+
+        Raises
+        ------
+        RecordNotFound
+            When there is no such record.
+        """
+        said = f"record {record}: {label}" + (f", {note}" if note else "")
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT INTO reviews VALUES (?, ?, ?, ?, ?) ON CONFLICT (record) DO UPDATE SET"
+                " label = excluded.label, note = excluded.note, who = excluded.who, wall_time_s = excluded.wall_time_s",
+                (record, text(label), text(note), text(audit.who()), time.time()),
+            )
+            audit.append(connection, audit.event("review", said))
 
     def finish_sample(self, sample_id: int, result: SampleResult) -> None:
         """Log the verdict of a sample, and an event of kind ``verdict`` that stays when the sample is continued.

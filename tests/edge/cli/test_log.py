@@ -126,3 +126,18 @@ def test_a_backup_is_a_journal_and_is_itself_logged(wbc, tmp_path):
     assert len(wbc("log", "list", "--journal", copy, "--json").lines) == 4
     assert str(copy) in wbc("log", "events", "--json").lines[-1]["detail"]
     assert wbc("log", "backup", copy).code == 50
+
+
+def test_a_review_is_shown_and_exported_beside_the_verdict(wbc):
+    assert wbc("log", "review", 3, "--as", "MM", "--note", "clear").code == 0
+    assert wbc("log", "show", 3, "--json").lines[0]["review"]["label"] == "MM"
+    rows = list(csv.DictReader(io.StringIO(wbc("log", "export").out)))
+    assert [row["review"] for row in rows] == ["", "", "MM", ""]
+    assert wbc("log", "review", 99, "--as", "MM").code == 46
+
+
+def test_pruning_throws_away_what_is_asked_for_only(wbc):
+    assert wbc("log", "prune", "--json").lines == [{"pictures": 0, "frames": 0, "picture_bytes": 0}]
+    assert wbc("log", "prune", "--frame-days", 1).out == "0 pictures (0.0 MB) and 0 frames\n"
+    assert len(wbc("log", "list", "--json").lines) == 4
+    assert wbc("log", "prune", "--frame-days", -1).code == 2

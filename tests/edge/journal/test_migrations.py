@@ -23,9 +23,11 @@ INSERT INTO notes (said) VALUES ('a semicolon; in a text');
 FAILS_HALFWAY = "CREATE TABLE more (number INTEGER) STRICT;\nINSERT INTO nothing_there VALUES (1);\n"
 
 
+TODAY = len(schema.MIGRATIONS)
+
+
 @pytest.fixture
-def version_1(path: Path, result: FrameResult, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+def todays(path: Path, result: FrameResult) -> Path:
     with Journal.open(path) as journal:
         journal.record(journal.sample("S1"), result)
     return path
@@ -37,55 +39,55 @@ def version_of(path: Path) -> int:
 
 
 def test_rows_are_kept_and_so_is_the_file_as_it_was(
-    version_1: Path, result: FrameResult, monkeypatch: pytest.MonkeyPatch
+    todays: Path, result: FrameResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ADD_OPERATOR, "CREATE TABLE third (x) ;\n"))
-    with Journal.open(version_1) as journal:
+    with Journal.open(todays) as journal:
         assert [record.result for record in journal.frames()] == [result]
         assert journal.record(journal.sample("S1"), result) == 2
         assert journal.check() == []
-    copy = version_1.with_name("journal.sqlite3.v1-1")
-    assert (version_of(version_1), version_of(copy)) == (3, 1)
-    with closing(sqlite3.connect(version_1)) as plain:
+    copy = todays.with_name(f"journal.sqlite3.v{TODAY}-1")
+    assert (version_of(todays), version_of(copy)) == (TODAY + 2, TODAY)
+    with closing(sqlite3.connect(todays)) as plain:
         assert plain.execute("SELECT operator FROM frames").fetchall() == [("somebody",), (None,)]
-    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:TODAY])
     with Journal.open(copy) as journal:
         assert [record.result for record in journal.frames()] == [result]
     with pytest.raises(JournalTooNew):
-        Journal.open(version_1)
+        Journal.open(todays)
 
 
 def test_a_migration_that_fails_leaves_the_journal_as_it_was(
-    version_1: Path, result: FrameResult, monkeypatch: pytest.MonkeyPatch
+    todays: Path, result: FrameResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as later:
         later.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ADD_OPERATOR, FAILS_HALFWAY))
         with pytest.raises(JournalError):
-            Journal.open(version_1)
-    assert version_of(version_1) == 1
-    with Journal.open(version_1) as journal:
+            Journal.open(todays)
+    assert version_of(todays) == TODAY
+    with Journal.open(todays) as journal:
         assert [record.result for record in journal.frames()] == [result]
 
 
-def test_a_copy_never_replaces_an_earlier_one(version_1: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    earlier = version_1.with_name("journal.sqlite3.v1-1")
+def test_a_copy_never_replaces_an_earlier_one(todays: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    earlier = todays.with_name(f"journal.sqlite3.v{TODAY}-1")
     earlier.write_text("the copy of another day", encoding="utf-8")
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ADD_OPERATOR))
-    Journal.open(version_1).close()
+    Journal.open(todays).close()
     assert earlier.read_text(encoding="utf-8") == "the copy of another day"
-    assert version_of(version_1.with_name("journal.sqlite3.v1-2")) == 1
+    assert version_of(todays.with_name(f"journal.sqlite3.v{TODAY}-2")) == TODAY
 
 
 def test_reading_an_earlier_version_changes_nothing(
-    version_1: Path, result: FrameResult, monkeypatch: pytest.MonkeyPatch
+    todays: Path, result: FrameResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = version_1.read_bytes()
+    before = todays.read_bytes()
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ADD_OPERATOR))
-    with Journal.open_read_only(version_1) as journal:
+    with Journal.open_read_only(todays) as journal:
         assert [record.result for record in journal.frames()] == [result]
         with pytest.raises(JournalError):
             journal.sample("S2")
-    assert version_1.read_bytes() == before
+    assert todays.read_bytes() == before
 
 
 def test_a_new_journal_needs_no_copy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,3 +96,20 @@ def test_a_new_journal_needs_no_copy(path: Path, monkeypatch: pytest.MonkeyPatch
     Journal.open(path).close()
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     assert version_of(path) == len(schema.MIGRATIONS)
+
+
+def test_a_journal_of_the_first_version_is_read_and_written_on(
+    path: Path, result: FrameResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        with Journal.open(path) as journal:
+            journal.record(journal.sample("S1"), result)
+    with Journal.open_read_only(path) as journal:
+        assert [record.result for record in journal.frames()] == [result]
+    assert version_of(path) == 1
+    with Journal.open(path) as journal:
+        journal.review(1, "ALL")
+        assert [record.result for record in journal.frames()] == [result]
+        assert journal.check() == []
+    assert version_of(path) == TODAY

@@ -1,0 +1,134 @@
+"""What a policy no longer keeps goes, in the right order, and nothing else; whatever goes is logged."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.errors import RecordNotFound
+from edge.journal import Journal
+from edge.journal.pictures import PictureWriter
+from edge.journal.retention import Policy, Pruned, prune
+from edge.result import FrameResult
+
+NOW_S = 1_900_000_000.0
+DAY_S = 86_400.0
+RECORDS = range(1, 11)
+
+
+@pytest.fixture
+def aged(path: Path, result: FrameResult) -> Path:
+    """Log ten frames, one a day, the last today, each with a picture; the second and third are reviewed."""
+    with Journal.open(path) as journal:
+        sample = journal.sample("S1")
+        with PictureWriter(path.parent / "pictures") as pictures:
+            for record in RECORDS:
+                journal.record(sample, replace(result, wall_time_s=NOW_S - (10 - record) * DAY_S))
+                pictures.put(record, "frame", np.full((40, 60, 3), 9 * record, np.uint8), sample="S1")
+        for picture in pictures.finished():
+            assert isinstance(picture.outcome, Path)
+            journal.attach_picture(picture.record, picture.kind, picture.outcome)
+        journal.review(2, "ALL", "sure")
+        journal.review(3, "MM")
+    return path
+
+
+def left(path: Path) -> tuple[list[int], list[int]]:
+    """Give the records there are and those with a picture; each picture referred to is there, and no other."""
+    with Journal.open_read_only(path) as journal:
+        records = list(journal.frames())
+        assert journal.check() == []
+        assert journal.audit().problems == ()
+    pictures = [picture for record in records for picture in record.pictures.values()]
+    assert sorted(pictures) == sorted((path.parent / "pictures").rglob("*.jpg"))
+    return [record.record for record in records], [record.record for record in records if record.pictures]
+
+
+def pruned(path: Path, **limits: Any) -> Pruned:
+    with Journal.open(path) as journal:
+        return prune(journal, Policy(**limits), now_s=NOW_S)
+
+
+def size_mb(path: Path) -> float:
+    return max(picture.stat().st_size for picture in path.parent.rglob("*.jpg")) / 1e6
+
+
+def test_without_a_limit_nothing_goes(aged: Path) -> None:
+    assert pruned(aged) == Pruned()
+    assert left(aged) == (list(RECORDS), list(RECORDS))
+
+
+def test_old_pictures_go_and_their_frames_stay(aged: Path) -> None:
+    assert pruned(aged, picture_days=6.5).pictures == 3
+    assert left(aged) == (list(RECORDS), list(RECORDS)[3:])
+
+
+def test_over_the_quota_the_oldest_go_and_the_reviewed_last(aged: Path) -> None:
+    pruned(aged, picture_mb=6.5 * size_mb(aged))
+    assert left(aged)[1] == [2, 3, 7, 8, 9, 10]
+
+
+def test_the_reviewed_go_first_where_that_is_wished(aged: Path) -> None:
+    pruned(aged, picture_mb=6.5 * size_mb(aged), reviewed_first=True)
+    assert left(aged)[1] == [5, 6, 7, 8, 9, 10]
+
+
+def test_a_disk_that_fills_up_takes_pictures_and_never_frames(aged: Path) -> None:
+    with Journal.open(aged) as journal:
+        gone = prune(journal, Policy(free_mb=500), now_s=NOW_S, free_mb=lambda _: 500 - 2.5 * size_mb(aged))
+    assert gone.pictures == 3
+    with Journal.open(aged) as journal:
+        assert prune(journal, Policy(free_mb=500), now_s=NOW_S, free_mb=lambda _: 0.0).pictures == 7
+    assert left(aged) == (list(RECORDS), [])
+
+
+def test_old_frames_go_with_all_that_is_logged_of_them(aged: Path) -> None:
+    gone = pruned(aged, frame_days=7.5)
+    assert (gone.pictures, gone.frames) == (2, 2)
+    assert left(aged) == (list(RECORDS)[2:], list(RECORDS)[2:])
+
+
+def test_a_clock_that_had_not_been_set_says_nothing_of_age(aged: Path, result: FrameResult) -> None:
+    with Journal.open(aged) as journal:
+        journal.record(journal.sample("S1"), replace(result, wall_time_s=3600.0))
+    pruned(aged, frame_days=1.5)
+    assert left(aged)[0] == [9, 10, 11]
+
+
+def test_what_goes_is_logged(aged: Path) -> None:
+    pruned(aged, picture_days=6.5, frame_days=8.5)
+    with Journal.open_read_only(aged) as journal:
+        told = [event.detail for event in journal.events() if event.kind == "pruned"]
+    assert told == [
+        "3 pictures of records 1 to 3: older than 6.5 days",
+        "1 frames, records 1 to 1: older than 8.5 days",
+    ]
+
+
+def test_a_file_without_a_row_goes_once_it_cannot_be_new(aged: Path) -> None:
+    folder = aged.parent / "pictures" / "S1"
+    old, new, other = folder / "000099-frame.jpg", folder / "000100-frame.jpg", folder / "notes.txt"
+    for file in (old, new, other):
+        file.write_bytes(b"x")
+    os.utime(old, (NOW_S - 7200, NOW_S - 7200))
+    os.utime(new, (NOW_S, NOW_S))
+    pruned(aged)
+    assert (old.exists(), new.exists(), other.exists()) == (False, True, True)
+
+
+def test_a_review_is_kept_with_the_frame_and_in_the_trail(aged: Path) -> None:
+    with Journal.open(aged) as journal:
+        journal.review(2, "normal", "on second thoughts")
+        review = journal.frame(2).review
+        assert review is not None
+        assert (review.label, review.note) == ("normal", "on second thoughts")
+        assert journal.frame(1).review is None
+        told = [event.detail for event in journal.events() if event.kind == "review"]
+        assert told == ["record 2: ALL, sure", "record 3: MM", "record 2: normal, on second thoughts"]
+        with pytest.raises(RecordNotFound):
+            journal.review(99, "ALL")
