@@ -76,6 +76,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Literal["none", "frames", "overlays"],
         Meta(description="Pictures to keep beside the journal: none, frames or overlays."),
     ] = "none"
+    keep_picture_days: Annotated[
+        float, Meta(ge=0, description="Days after which the service throws pictures away. 0: never.")
+    ] = 0.0
+    keep_picture_mb: Annotated[
+        float, Meta(ge=0, description="Megabytes that pictures may take; over it the oldest go. 0: no limit.")
+    ] = 0.0
+    keep_free_mb: Annotated[
+        float, Meta(ge=0, description="Megabytes that must stay free on the journal's disk: pictures go for it.")
+    ] = 500.0
+    keep_frame_days: Annotated[
+        float, Meta(ge=0, description="Days after which the service throws frames away, pictures and all. 0: never.")
+    ] = 0.0
 
 
 NAMES = Config.__struct_fields__

@@ -29,6 +29,7 @@ from edge.model import Model
 
 _FOLDER_EVERY_S = 1.0
 _HEARTBEAT_S = 5.0
+_PRUNE_EVERY_S = 600.0
 _FIRST_RETRY_S, _MOST_RETRY_S = 2.0, 60.0
 _ANSWER_TIMEOUT_S = 120.0
 
@@ -177,7 +178,11 @@ class Service:
             self._say("info", f"ready: {eye}, model {model.bundle.identity}")
             work.note("service", f"ready: {eye}, model {model.bundle.identity}")
             due_s = time.monotonic() + settings.interval
+            prune_s = time.monotonic()
             while not self._stopping.is_set():
+                if time.monotonic() >= prune_s:
+                    work.prune()
+                    prune_s = time.monotonic() + _PRUNE_EVERY_S
                 order = self._next(due_s if settings.interval else None, folder is not None)
                 if order is not None:
                     self._obey(order, work)

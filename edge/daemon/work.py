@@ -16,6 +16,7 @@ from edge.daemon.health import Bulletin
 from edge.errors import CameraNotFound, ConfigurationError, ImageError, JournalError
 from edge.frame import Frame
 from edge.journal import Journal
+from edge.journal.retention import Policy, prune
 from edge.model import Model
 
 Say = Callable[[Literal["info", "warning", "error"], str], None]
@@ -138,6 +139,19 @@ class Work:
             self._failed(session.add_failure(path.name, failure))
             return False
         return True
+
+    def prune(self) -> None:
+        """Throw away what the configuration no longer keeps."""
+        settings = self._settings
+        policy = Policy(
+            picture_days=settings.keep_picture_days or None,
+            frame_days=settings.keep_frame_days or None,
+            picture_mb=settings.keep_picture_mb or None,
+            free_mb=settings.keep_free_mb or None,
+        )
+        gone = prune(self._journal, policy)
+        if gone.pictures or gone.frames:
+            self._say("info", f"thrown away: {gone.pictures} pictures, {gone.frames} frames")
 
     def begin(self, sample: str | None) -> Session:
         """Open a sample, after the one before is finished.

@@ -19,6 +19,7 @@ KINDS = [
     (errors.RuntimeUnavailable, range(30, 40)),
     (errors.JournalError, range(40, 50)),
     (errors.OutputError, range(50, 60)),
+    (errors.ServiceUnavailable, range(50, 60)),
     (WbcError, range(1, 10)),
 ]
 

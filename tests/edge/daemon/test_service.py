@@ -223,6 +223,23 @@ def test_images_dropped_into_a_folder_are_judged_once_and_put_aside(
     one.until(lambda report: report["state"] == "ready")
 
 
+def test_it_throws_away_what_its_configuration_no_longer_keeps(service: Callable[..., Running]) -> None:
+    settings = 'camera = "sim:MM"\nsize = "640x480"\nsave = "frames"\n'
+    one = service(settings)
+    one.told("READY=1")
+    for _ in range(3):
+        one.ask("frame", "S-1")
+    one.ask("finish")
+    with one.journal() as journal:
+        assert all(record.pictures for record in journal.frames())
+    one.config.write_text(settings + "keep_picture_mb = 0.001\n", "utf-8")
+    one.ask("reload")
+    one.until(lambda _: not list(one.folder.rglob("*.jpg")))
+    with one.journal() as journal:
+        assert [bool(record.pictures) for record in journal.frames()] == [False] * 3
+        assert [event.kind for event in journal.events()].count("pruned") == 1
+
+
 def test_it_is_alive_while_it_waits(service: Callable[..., Running]) -> None:
     one = service(watchdog_s=0.3)
     one.told("READY=1")
