@@ -28,7 +28,7 @@ from edge.chatter import native_messages
 from edge.errors import ConfigurationError, OutputError
 from edge.frame import Frame, Pixels
 from edge.journal import Journal
-from edge.journal.records import frame_row, tile_rows
+from edge.journal.records import TILE_COLUMNS, frame_row, tile_rows
 from edge.model import PREFERRED_TYPES, Model
 from edge.model.runtime import ANNOUNCEMENT, RUNTIMES
 from edge.result import FrameResult
@@ -250,7 +250,7 @@ def _transaction(connection: sqlite3.Connection, judged: FrameResult) -> Callabl
     row = {"sample": 1, "boot_id": "", "software": "", **frame_row(judged)}
     tiles = [tile[1:] for tile in tile_rows(0, judged.tiles)]
     into_frames = f"INSERT INTO frames ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
-    into_tiles = "INSERT INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?)"
+    into_tiles = f"INSERT INTO tiles ({', '.join(TILE_COLUMNS)}) VALUES ({', '.join('?' * len(TILE_COLUMNS))})"
     values = tuple(row.values())
 
     def work() -> None:

@@ -179,10 +179,13 @@ def _tile_results(
     corners: tiling.Corners, rows: list[tuple[float, ...]], frame_px_per_field_px: tuple[float, float], bundle: Bundle
 ) -> tuple[TileResult, ...]:
     classes = bundle.description.classes
-    tile_px = bundle.description.tiling.tile_px
-    size = round(tile_px * sum(frame_px_per_field_px) / 2)
-    # By its middle: the two axes' sizes of a pixel differ by some thousandths, which so falls evenly on opposite edges.
-    placed = np.rint((corners + tile_px / 2) * np.array(frame_px_per_field_px) - size / 2).astype(int).tolist()
+    # Edge by edge: the two axes' sizes of a pixel differ by some thousandths, and neighbours of a grid must still meet.
+    near, far = (
+        np.rint(edges * np.array(frame_px_per_field_px)).astype(int)
+        for edges in (corners, corners + bundle.description.tiling.tile_px)
+    )
+    places = np.column_stack([near, far - near]).tolist()
     return tuple(
-        TileResult(x, y, size, classes[row.index(max(row))], row) for (x, y), row in zip(placed, rows, strict=True)
+        TileResult(x, y, width, height, classes[row.index(max(row))], row)
+        for (x, y, width, height), row in zip(places, rows, strict=True)
     )

@@ -19,8 +19,9 @@ class TileResult:
 
     Attributes
     ----------
-    x_px, y_px, size_px : int
-        Left, top and side of the tile's square in pixels of the frame; may reach beyond the frame's edge.
+    x_px, y_px, width_px, height_px : int
+        Left, top and size of the tile in pixels of the frame; may reach beyond the frame's edge. What is a square at
+        the model's scale is one here up to the rounding of its edges to whole pixels.
     label : str
         Most probable class.
     probabilities : tuple of float
@@ -29,7 +30,8 @@ class TileResult:
 
     x_px: int
     y_px: int
-    size_px: int
+    width_px: int
+    height_px: int
     label: str
     probabilities: tuple[float, ...]
 

@@ -17,6 +17,9 @@ from edge.result import FrameResult, SampleResult, TileResult
 from edge.vision.morphology import Morphology
 from edge.vision.quality import Quality
 
+TILE_COLUMNS = ("record", "tile", "x_px", "y_px", "width_px", "height_px", "label", "probabilities")
+"""Columns of ``tiles`` in the order of :func:`tile_rows`."""
+
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -205,8 +208,8 @@ def frame_row(result: FrameResult) -> dict[str, str | int | float | None]:
     }
 
 
-def tile_rows(record: int, tiles: Iterable[TileResult]) -> Iterator[tuple[int, int, int, int, int, str, str]]:
-    """Yield the rows of a frame's tiles, in the order of the table's columns.
+def tile_rows(record: int, tiles: Iterable[TileResult]) -> Iterator[tuple[int, int, int, int, int, int, str, str]]:
+    """Yield the rows of a frame's tiles, in the order of :data:`TILE_COLUMNS`.
 
     Parameters
     ----------
@@ -217,7 +220,8 @@ def tile_rows(record: int, tiles: Iterable[TileResult]) -> Iterator[tuple[int, i
     """
     for number, tile in enumerate(tiles):
         probabilities = _json(list(map(float, tile.probabilities)))
-        yield record, number, int(tile.x_px), int(tile.y_px), int(tile.size_px), text(tile.label), probabilities
+        place = int(tile.x_px), int(tile.y_px), int(tile.width_px), int(tile.height_px)
+        yield record, number, *place, text(tile.label), probabilities
 
 
 def numbers_by_name(values: Mapping[str, float]) -> str:
@@ -269,7 +273,14 @@ def read_frame(row: sqlite3.Row, tiles: Sequence[sqlite3.Row], pictures: Mapping
         probabilities=_numbers_by_name(row["probabilities"]),
         tiles_total=row["tiles_total"],
         tiles=tuple(
-            TileResult(tile["x_px"], tile["y_px"], tile["size_px"], tile["label"], _numbers(tile["probabilities"]))
+            TileResult(
+                x_px=tile["x_px"],
+                y_px=tile["y_px"],
+                width_px=tile["width_px"],
+                height_px=tile["height_px"],
+                label=tile["label"],
+                probabilities=_numbers(tile["probabilities"]),
+            )
             for tile in tiles
         ),
         morphology=None

@@ -117,7 +117,13 @@ CREATE TABLE reviews (
 ) STRICT;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
+_VERSION_3 = """
+ALTER TABLE tiles RENAME COLUMN size_px TO width_px;
+ALTER TABLE tiles ADD COLUMN height_px INTEGER NOT NULL DEFAULT 0;
+UPDATE tiles SET height_px = width_px;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 
 
 @contextmanager

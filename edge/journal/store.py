@@ -17,6 +17,7 @@ from edge.journal import audit, backup, connection
 from edge.journal.audit import Audit
 from edge.journal.faults import readable, reported
 from edge.journal.records import (
+    TILE_COLUMNS,
     EventRecord,
     FrameRecord,
     SampleRecord,
@@ -32,6 +33,7 @@ from edge.journal.schema import transaction
 from edge.result import FrameResult, SampleResult
 
 _PAGE = 256
+_INSERT_TILE = f"INSERT INTO tiles ({', '.join(TILE_COLUMNS)}) VALUES ({', '.join('?' * len(TILE_COLUMNS))})"
 _FRAMES = (
     "SELECT frames.*, samples.name, reviews.label AS review_label, reviews.note AS review_note,"
     " reviews.who AS reviewed_by, reviews.wall_time_s AS reviewed_s"
@@ -154,7 +156,7 @@ class Journal:
         with self.transaction():
             record = self._insert("frames", row)
             tiles = tile_rows(record, result.tiles)
-            self._connection.executemany("INSERT INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?)", tiles)
+            self._connection.executemany(_INSERT_TILE, tiles)
         return record
 
     def record_failure(self, sample_id: int, frame_name: str, error: Exception) -> int:

@@ -6,7 +6,7 @@ transmitted = incident * 10 ** -optical density), so dividing by the brightest, 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -23,6 +23,8 @@ OD_STEPS_PER_UNIT = 100
 _GLASS_QUANTILE = 0.95
 _DARKEST_GLASS = 16
 _SAMPLES = 20_000
+
+_Level = TypeVar("_Level", np.uint8, np.int16)
 
 
 class Exposure(NamedTuple):
@@ -74,13 +76,13 @@ def expose(pixels: Pixels, inside: NDArray[np.uint8] | None = None) -> Exposure:
     return Exposure(np.maximum(level_of_glass, _DARKEST_GLASS), histogram)
 
 
-def sampled(image: NDArray[np.uint8], least: int = _SAMPLES) -> NDArray[np.uint8]:
+def sampled(image: NDArray[_Level], least: int = _SAMPLES) -> NDArray[_Level]:
     """Take some of the pixels of a large image, evenly spaced: plenty for a statistic.
 
     Parameters
     ----------
     image : ndarray
-        Shape (height, width) or (height, width, 3), uint8.
+        Shape (height, width) or (height, width, 3), uint8 or int16.
     least : int
         About how many pixels at least.
 
@@ -94,7 +96,7 @@ def sampled(image: NDArray[np.uint8], least: int = _SAMPLES) -> NDArray[np.uint8
         return image
     # Slicing does the same five times as slowly.
     chosen = cv2.resize(image, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_NEAREST)
-    return chosen.astype(np.uint8, copy=False)
+    return chosen.astype(image.dtype, copy=False)
 
 
 def white_balance(pixels: Pixels, glass: NDArray[np.float32]) -> Pixels:

@@ -1,4 +1,8 @@
-"""A heat map over the field: which tiles the model judged, and as what."""
+"""A heat map over the field: which tiles the model judged, and as what.
+
+Tiles around cells overlap where cells are dense. Each pixel belongs to the tile whose middle is nearest, so that every
+cell shows its own tile's colour and no other's.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,15 @@ from typing import Protocol
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.frame import Pixels
 
 COLOURS_BGR = ((40, 40, 220), (220, 120, 0), (60, 160, 60), (0, 170, 230), (180, 60, 180), (150, 150, 0))
 """Colour of each class in the model's order, then round again; they differ in lightness too, for the colour-blind."""
 
-_HEAT = 0.35
+_HEAT = 0.25
+"""Tint of a tile judged with certainty: more would hide the stain, by which a haematologist judges."""
 
 
 class JudgedTile(Protocol):
@@ -30,8 +36,13 @@ class JudgedTile(Protocol):
         ...
 
     @property
-    def size_px(self) -> int:
-        """Side of the square, pixels of the frame."""
+    def width_px(self) -> int:
+        """Width, pixels of the frame."""
+        ...
+
+    @property
+    def height_px(self) -> int:
+        """Height, pixels of the frame."""
         ...
 
     @property
@@ -48,8 +59,8 @@ class JudgedTile(Protocol):
 def draw(pixels: Pixels, tiles: Sequence[JudgedTile], classes: Sequence[str], caption: str) -> Pixels:
     """Draw the judged tiles over a field.
 
-    A tile is tinted by its class, more strongly the more probable, and framed along its outermost pixels, so that
-    what lies inside the frame is what the model saw.
+    A tile's part of the field, which is all of it where no other tile overlaps, is tinted by its class, more strongly
+    the more probable, and framed along its outermost pixels.
 
     Parameters
     ----------
@@ -67,23 +78,53 @@ def draw(pixels: Pixels, tiles: Sequence[JudgedTile], classes: Sequence[str], ca
     ndarray
         Shape (height, width, 3), uint8, BGR.
     """
-    height, width = pixels.shape[:2]
-    thickness = max(1, round(min(height, width) / 400))
-    picture = pixels.copy()
-    for tile in sorted(tiles, key=lambda tile: max(tile.probabilities)):
-        left, top = max(0, tile.x_px), max(0, tile.y_px)
-        right, bottom = min(width, tile.x_px + tile.size_px), min(height, tile.y_px + tile.size_px)
-        heat = _HEAT * max(tile.probabilities)
-        tint = heat * np.array(_colour(tile.label, classes), np.float32)
-        picture[top:bottom, left:right] = np.rint((1 - heat) * pixels[top:bottom, left:right] + tint)
-    for tile in tiles:
-        # A thick line of OpenCV's would straddle the tile's edge: line by line it stays within.
-        for inset in range(min(thickness, (tile.size_px + 1) // 2)):
-            corner = (tile.x_px + inset, tile.y_px + inset)
-            opposite = (tile.x_px + tile.size_px - 1 - inset, tile.y_px + tile.size_px - 1 - inset)
-            cv2.rectangle(picture, corner, opposite, _colour(tile.label, classes))
+    thickness = max(1, round(min(pixels.shape[:2]) / 400))
+    owners = owned(pixels.shape[:2], tiles)
+    # The last entry is of the pixels that no tile owns.
+    colours = np.array([*(_colour(tile.label, classes) for tile in tiles), (0, 0, 0)], np.float32)
+    heats = np.array([*(_HEAT * max(tile.probabilities) for tile in tiles), 0], np.float32)
+    heat = heats[owners][..., None]
+    picture = np.rint((1 - heat) * pixels + heat * colours[owners]).astype(np.uint8)
+    around = np.ones((2 * thickness + 1, 2 * thickness + 1), np.uint8)
+    is_rim = (cv2.dilate(owners, around) != cv2.erode(owners, around)) & (owners >= 0)
+    picture[is_rim] = colours[owners[is_rim]]
     _legend(picture, classes, caption)
     return picture
+
+
+def owned(shape: tuple[int, int], tiles: Sequence[JudgedTile]) -> NDArray[np.int16]:
+    """Deal the pixels of a frame out to its tiles.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height and width of the frame, pixels.
+    tiles : sequence of JudgedTile
+        The judged tiles, 32767 at most.
+
+    Returns
+    -------
+    ndarray
+        Shape (height, width), int16: index of the tile that covers the pixel and whose middle is nearest, of equally
+        near ones the most probable; -1 where there is none.
+    """
+    height, width = shape
+    owners = np.full(shape, -1, np.int16)
+    nearest = np.full(shape, np.inf, np.float32)
+    for index in sorted(range(len(tiles)), key=lambda index: max(tiles[index].probabilities)):
+        tile = tiles[index]
+        left, top = max(0, tile.x_px), max(0, tile.y_px)
+        right, bottom = min(width, tile.x_px + tile.width_px), min(height, tile.y_px + tile.height_px)
+        if left >= right or top >= bottom:
+            continue
+        place = np.s_[top:bottom, left:right]
+        across = np.arange(left, right, dtype=np.float32) - (tile.x_px + (tile.width_px - 1) / 2)
+        down = np.arange(top, bottom, dtype=np.float32) - (tile.y_px + (tile.height_px - 1) / 2)
+        apart = across**2 + down[:, None] ** 2
+        is_nearer = apart <= nearest[place]
+        nearest[place][is_nearer] = apart[is_nearer]
+        owners[place][is_nearer] = index
+    return owners
 
 
 def _colour(label: str, classes: Sequence[str]) -> tuple[int, int, int]:

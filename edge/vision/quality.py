@@ -106,21 +106,22 @@ def assess(field: Field, nuclei: NDArray[np.uint8]) -> Quality:
 def _contrast_and_focus(field: Field) -> tuple[float, float]:
     green = np.asarray(blur(field.density[1], _SMOOTHING_UM / field.um_per_px), np.uint8)
     # Sobel's kernel sums to 8 per unit of slope; int16 holds 255 * 8 whole.
-    across, down = cv2.spatialGradient(green)
+    across, down = (sampled(np.asarray(slope, np.int16)) for slope in cv2.spatialGradient(green))
     slopes = cv2.add(cv2.convertScaleAbs(across, alpha=0.25), cv2.convertScaleAbs(down, alpha=0.25))
     slope = slopes.astype(np.uint8, copy=False)
+    inside = None
     if field.inside is not None:
-        slope[cv2.erode(field.inside, np.ones((9, 9), np.uint8)) == 0] = 0
-    low, high = _quantiles(green, (0.05, _STEEPEST), field.inside)
+        inside = sampled(field.inside)
+        slope[sampled(cv2.erode(field.inside, np.ones((9, 9), np.uint8)).astype(np.uint8, copy=False)) == 0] = 0
+    low, high = _quantiles(sampled(green), (0.05, _STEEPEST), inside)
     contrast = (high - low) / OD_STEPS_PER_UNIT
-    (steepest,) = _quantiles(slope, (_STEEPEST,), field.inside)
+    (steepest,) = _quantiles(slope, (_STEEPEST,), inside)
     slope_per_um = steepest / 2 / field.um_per_px / OD_STEPS_PER_UNIT
     return contrast, slope_per_um / (contrast + LEAST_CONTRAST_OD / 2)
 
 
 def _quantiles(image: NDArray[np.uint8], q: tuple[float, ...], inside: NDArray[np.uint8] | None) -> list[float]:
-    inside = None if inside is None else sampled(inside)
-    histogram = cv2.calcHist([sampled(image)], [0], inside, [256], [0, 256]).ravel()
+    histogram = cv2.calcHist([image], [0], inside, [256], [0, 256]).ravel()
     cumulative = np.cumsum(histogram)
     found: list[float] = np.searchsorted(cumulative, np.asarray(q) * cumulative[-1]).tolist()
     return found

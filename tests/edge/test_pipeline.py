@@ -207,7 +207,7 @@ def test_tiles_lie_around_the_cells_in_pixels_of_the_frame(model: Model, um_per_
     smear = {"um_per_px": um_per_px, "size_px": (round(256 / um_per_px), round(192 / um_per_px))}
     result = pipeline.classify(frame(**smear), model)
     size_px = round(description.tiling.tile_px * description.um_per_px / um_per_px)
-    assert {tile.size_px for tile in result.tiles} == {size_px}
+    assert {(tile.width_px, tile.height_px) for tile in result.tiles} == {(size_px, size_px)}
     middles = np.array([(tile.x_px, tile.y_px) for tile in result.tiles]) + (size_px - 1) / 2
     cells = np.array([(cell.x_px, cell.y_px) for cell in drawn(**smear).cells])
     apart = cells[:, None] - middles[None]
@@ -226,13 +226,13 @@ def test_what_the_model_saw_is_what_lies_in_the_tile_s_square(model: Model, stra
     inside = [(tile, seen) for tile, seen in zip(result.tiles, recording.tiles, strict=True) if within(tile)]
     assert len(inside) >= 5
     for tile, seen in inside:
-        square = balanced[tile.y_px : tile.y_px + tile.size_px, tile.x_px : tile.x_px + tile.size_px]
+        square = balanced[tile.y_px : tile.y_px + tile.height_px, tile.x_px : tile.x_px + tile.width_px]
         expected = cv2.resize(square, (tile_px, tile_px), interpolation=cv2.INTER_AREA)
         assert np.abs(seen.astype(int) - expected).mean() < 3, tile
 
 
 def within(tile: TileResult) -> bool:
-    return tile.x_px >= 0 and tile.y_px >= 0 and tile.x_px + tile.size_px <= 1024 and tile.y_px + tile.size_px <= 768
+    return tile.x_px >= 0 and tile.y_px >= 0 and tile.x_px + tile.width_px <= 1024 and tile.y_px + tile.height_px <= 768
 
 
 def test_the_last_tiles_of_a_grid_end_at_the_frame_s_edge_whatever_the_pixel_size(model: Model) -> None:
@@ -240,8 +240,8 @@ def test_the_last_tiles_of_a_grid_end_at_the_frame_s_edge_whatever_the_pixel_siz
     taken = frame(size_px=(2592, 1944), um_per_px=0.042)
     of_grid = with_tiling(model, strategy="grid", least_chromatin=0.0, most_tiles=1000)
     tiles = pipeline.classify(taken, of_grid).tiles
-    assert max(tile.x_px + tile.size_px for tile in tiles) == pytest.approx(2592, abs=1)
-    assert max(tile.y_px + tile.size_px for tile in tiles) == pytest.approx(1944, abs=1)
+    assert max(tile.x_px + tile.width_px for tile in tiles) == 2592
+    assert max(tile.y_px + tile.height_px for tile in tiles) == 1944
 
 
 def test_tiles_beyond_the_edge_are_filled_with_glass(model: Model) -> None:
@@ -295,7 +295,7 @@ def test_of_a_crowded_grid_the_richest_tiles_are_judged_row_by_row(model: Model)
 def test_a_round_field_is_judged_by_what_is_lit(model: Model) -> None:
     result = pipeline.classify(frame(round_field=0.9), model)
     assert result.quality.usable
-    middles = np.array([(tile.x_px, tile.y_px) for tile in result.tiles]) + (result.tiles[0].size_px - 1) / 2
+    middles = np.array([(tile.x_px, tile.y_px) for tile in result.tiles]) + (result.tiles[0].width_px - 1) / 2
     assert (np.hypot(*(middles - (511.5, 383.5)).T) < 0.46 * 768).all()
 
 

@@ -49,8 +49,8 @@ def result() -> FrameResult:
         probabilities={"ALL": 0.9, "MM": 0.06, "normal": 0.04},
         tiles_total=30,
         tiles=(
-            TileResult(-20, 40, 224, "ALL", (0.95, 0.03, 0.02)),
-            TileResult(300, 80, 224, "MM", (0.2, 0.7, 0.1)),
+            TileResult(-20, 40, 224, 223, "ALL", (0.95, 0.03, 0.02)),
+            TileResult(300, 80, 224, 224, "MM", (0.2, 0.7, 0.1)),
         ),
         morphology=Morphology(12, nuclear_area_um2=81.5, nucleus_to_cytoplasm=2.25, cytoplasm_fraction=0.5),
         novelty=0.3,

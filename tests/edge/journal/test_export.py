@@ -117,7 +117,8 @@ def test_json_lines_hold_all_of_each_frame(record: FrameRecord) -> None:
     assert second["tiles"]["judged"][0] == {
         "x_px": -20,
         "y_px": 40,
-        "size_px": 224,
+        "width_px": 224,
+        "height_px": 223,
         "label": "ALL",
         "probabilities": [0.95, 0.03, 0.02],
     }

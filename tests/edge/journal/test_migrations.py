@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edge.errors import JournalError, JournalTooNew
 from edge.journal import Journal, schema
+from edge.journal.records import frame_row
 from edge.result import FrameResult
 
 ADD_OPERATOR = """
@@ -101,10 +104,19 @@ def test_a_new_journal_needs_no_copy(path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_journal_of_the_first_version_is_read_and_written_on(
     path: Path, result: FrameResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Of those days: every tile is a square.
+    tiles = tuple(replace(tile, height_px=tile.width_px) for tile in result.tiles)
+    result = replace(result, tiles=tiles)
     with monkeypatch.context() as earlier:
         earlier.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
-        with Journal.open(path) as journal:
-            journal.record(journal.sample("S1"), result)
+        with Journal.open(path) as journal, journal.transaction() as connection:
+            connection.execute("INSERT INTO samples (name, started_s) VALUES ('S1', 1.8e9)")
+            row = {"record": 1, "sample": 1, "boot_id": "b", "software": "0.0.1", **frame_row(result)}
+            columns, places = ", ".join(row), ", ".join("?" * len(row))
+            connection.execute(f"INSERT INTO frames ({columns}) VALUES ({places})", tuple(row.values()))
+            for number, tile in enumerate(tiles):
+                values = (1, number, tile.x_px, tile.y_px, tile.width_px, tile.label, json.dumps(tile.probabilities))
+                connection.execute("INSERT INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?)", values)
     with Journal.open_read_only(path) as journal:
         assert [record.result for record in journal.frames()] == [result]
     assert version_of(path) == 1

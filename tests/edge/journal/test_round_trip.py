@@ -27,7 +27,7 @@ counts = st.integers(-(2**63), 2**63 - 1)
 names = st.text()
 numbers_by_name = st.dictionaries(names, reals, max_size=4)
 tiles = st.lists(
-    st.builds(TileResult, counts, counts, counts, names, st.lists(reals, max_size=4).map(tuple)), max_size=4
+    st.builds(TileResult, counts, counts, counts, counts, names, st.lists(reals, max_size=4).map(tuple)), max_size=4
 ).map(tuple)
 results = st.builds(
     FrameResult,
@@ -97,7 +97,7 @@ def test_numbers_straight_from_numpy_are_logged_as_numbers(journal: Journal, res
         sequence=one,
         quality=replace(result.quality, usable=true, focus=half),
         probabilities={"ALL": half},
-        tiles=(TileResult(one, one, one, "ALL", (half, half)),),
+        tiles=(TileResult(one, one, one, one, "ALL", (half, half)),),
         novelty=half,
     )
     assert journal.frame(journal.record(journal.sample("S1"), raw)).result == raw

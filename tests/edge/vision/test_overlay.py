@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.frame import Pixels
@@ -23,14 +25,16 @@ def scene(size: tuple[int, int]) -> Pixels:
 
 def tile(x_px: int, y_px: int, size_px: int, label: str = "MM", probability: float = 0.8) -> TileResult:
     rest = (1 - probability) / 2
-    return TileResult(x_px, y_px, size_px, label, tuple(probability if name == label else rest for name in CLASSES))
+    return TileResult(
+        x_px, y_px, size_px, size_px, label, tuple(probability if name == label else rest for name in CLASSES)
+    )
 
 
 def covered(size: tuple[int, int], tiles: list[TileResult]) -> NDArray[np.bool_]:
     width, height = size
     mask = np.zeros((height, width), bool)
     for one in tiles:
-        mask[max(0, one.y_px) : one.y_px + one.size_px, max(0, one.x_px) : one.x_px + one.size_px] = True
+        mask[max(0, one.y_px) : one.y_px + one.height_px, max(0, one.x_px) : one.x_px + one.width_px] = True
     return mask
 
 
@@ -78,7 +82,7 @@ def test_a_tile_is_tinted_the_more_the_more_probable() -> None:
     for probability in (0.4, 0.7, 1.0):
         picture = overlay.draw(pixels, [tile(300, 200, 100, "ALL", probability)], CLASSES, "caption")
         distances.append(np.abs(picture[205:295, 305:395].astype(float) - colour).mean())
-        expected = pixels + 0.35 * probability * (colour - pixels.astype(float))
+        expected = pixels + 0.25 * probability * (colour - pixels.astype(float))
         assert np.abs(picture[205:295, 305:395] - expected[205:295, 305:395]).max() <= 1
     assert all(more > less for more, less in pairwise(distances))
 
@@ -96,7 +100,7 @@ def test_where_tiles_overlap_the_more_probable_one_shows() -> None:
 def test_colours_follow_the_order_of_the_classes_and_repeat() -> None:
     classes = tuple(f"class {number}" for number in range(8))
     for number, label in enumerate(classes):
-        one = TileResult(300, 200, 50, label, (1.0,) * 8)
+        one = TileResult(300, 200, 50, 50, label, (1.0,) * 8)
         picture = overlay.draw(scene((640, 480)), [one], classes, "caption")
         assert tuple(picture[200, 320]) == overlay.COLOURS_BGR[number % len(overlay.COLOURS_BGR)]
     assert len(set(overlay.COLOURS_BGR)) == len(overlay.COLOURS_BGR)
@@ -112,3 +116,32 @@ def test_the_frame_as_captured_is_not_drawn_on() -> None:
 def test_a_frame_smaller_than_its_legend_is_drawn_all_the_same() -> None:
     picture = overlay.draw(np.zeros((1, 1, 3), np.uint8), [tile(-5, -5, 20)], CLASSES, "caption")
     assert picture.shape == (1, 1, 3)
+
+
+squares = st.builds(
+    lambda x, y, width, height, certainty: TileResult(x, y, width, height, "MM", (certainty,)),
+    *(st.integers(-20, 40) for _ in range(2)),
+    *(st.integers(1, 30) for _ in range(2)),
+    st.sampled_from((0.5, 0.9)),
+)
+
+
+@given(st.lists(squares, max_size=6))
+def test_each_pixel_is_of_the_nearest_tile_that_covers_it(tiles: list[TileResult]) -> None:
+    owners = overlay.owned((24, 36), tiles)
+    y, x = np.mgrid[:24, :36]
+    distances = np.full((len(tiles) + 1, 24, 36), np.inf)
+    for distance, one in zip(distances, tiles, strict=False):
+        apart = (x - one.x_px - (one.width_px - 1) / 2) ** 2 + (y - one.y_px - (one.height_px - 1) / 2) ** 2
+        covers = (x >= one.x_px) & (x < one.x_px + one.width_px) & (y >= one.y_px) & (y < one.y_px + one.height_px)
+        distance[covers] = apart[covers]
+    assert np.array_equal(owners >= 0, np.isfinite(distances.min(axis=0)))
+    assert np.array_equal(np.take_along_axis(distances, owners[None], axis=0)[0], distances.min(axis=0))
+
+
+def test_cells_that_touch_keep_their_own_colours() -> None:
+    left, right = tile(300, 200, 100, "ALL"), tile(340, 200, 100, "normal", 0.95)
+    picture = overlay.draw(scene((640, 480)), [left, right], CLASSES, "")
+    alone = [overlay.draw(scene((640, 480)), [one], CLASSES, "") for one in (left, right)]
+    assert np.array_equal(picture[205:295, 305:360], alone[0][205:295, 305:360])
+    assert np.array_equal(picture[205:295, 380:435], alone[1][205:295, 380:435])
