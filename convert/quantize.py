@@ -98,9 +98,9 @@ def quantize(
         novelty_mean=novelty[0],
         novelty_whitening=novelty[1:],
         selftest_tiles=shown,
-        selftest_logits=runtime.run(shown).logits,
+        selftest_logits={"int8": runtime.run(shown).logits},
     )
-    selftest.check(bundle, runtime)
+    selftest.check(bundle, runtime, "int8")
     return _bundle.write(bundle, out), parity
 
 

@@ -19,6 +19,9 @@ from edge.errors import ConfigurationError
 SYSTEM_FILE = Path("/etc/wbc-edge/config.toml")
 PREFIX = "WBC_EDGE_"
 
+PublicKey = Annotated[str, Meta(pattern=r"^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}( [^\n,]*)?\Z")]
+"""An Ed25519 public key as OpenSSH writes it; what follows the key is whose it is."""
+
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a device is set to; each value's meaning is the description of its type.
@@ -64,6 +67,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(description="Folder into which another program drops images, each judged by the service.\nEmpty: none."),
     ] = ""
     model: Annotated[str, Meta(description="Name or file of the model. Empty: the one that ships with wbc-edge.")] = ""
+    trusted_keys: Annotated[
+        tuple[PublicKey, ...],
+        Meta(
+            description="Public keys, 'ssh-ed25519 AAAA... NAME', that models must be signed by.\n"
+            "None: models are used unsigned. In the environment they are separated by commas."
+        ),
+    ] = ()
     runtime: Annotated[
         Literal["", "litert", "tflite-runtime"],
         Meta(description="Inference runtime: litert or tflite-runtime. Empty: the first that is installed."),
@@ -223,7 +233,7 @@ def of_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         if not environment.get(variable):
             continue
         try:
-            checked = msgspec.convert({name: environment[variable]}, Config, strict=False)
+            checked = msgspec.convert({name: _written(name, environment[variable])}, Config, strict=False)
         except msgspec.ValidationError as error:
             raise ConfigurationError(variable, _plain(error), "Correct it, or unset it") from error
         found[name] = getattr(checked, name)
@@ -278,13 +288,19 @@ def changed(content: str, path: Path, settings: Mapping[str, str]) -> str:
         checked = of_environment({PREFIX + name.upper(): value})
         document.pop(name, None)
         if checked:
-            document[name] = checked[name]
+            # TOML has lists, and no tuples.
+            document[name] = msgspec.to_builtins(checked[name])
     text = tomlkit.dumps(document)
     parse(text, path)
     return text
 
 
-def _toml(value: str | float) -> str:
+def _written(name: str, text: str) -> str | list[str]:
+    """Take a list apart, which the environment can only hold as text."""
+    return [part.strip() for part in text.split(",")] if isinstance(getattr(Config(), name), tuple) else text
+
+
+def _toml(value: str | float | tuple[str, ...]) -> str:
     # A JSON text, number and truth value each is one in TOML too.
     return msgspec.json.encode(value).decode()
 

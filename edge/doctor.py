@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -18,7 +18,7 @@ from edge.camera import Camera, CameraSettings, attached_cameras, open_camera
 from edge.camera.guard import BackOff, GuardedCamera
 from edge.errors import JournalError, WbcError
 from edge.journal import Journal
-from edge.model import open_model, selftest
+from edge.model import open_model, selftest, signature
 from edge.model.runtime import installed
 
 _PACKAGES = ("numpy", "opencv-python-headless", "msgspec", "click", "rich", "ai-edge-litert", "tflite-runtime")
@@ -74,6 +74,7 @@ def examine(
     *,
     runtime: str | None = None,
     threads: int = 1,
+    trusted_keys: Sequence[str] = (),
     root: Path = Path("/"),
     now_s: Callable[[], float] = time.time,
     opener: Callable[[str, CameraSettings], Camera] = open_camera,
@@ -92,6 +93,8 @@ def examine(
         Name of the runtime; by default the first installed.
     threads : int
         Threads of the runtime.
+    trusted_keys : sequence of str
+        Public keys, one of which must have signed the model.
     root : Path
         Folder below which ``sys``, ``proc`` and ``dev`` are.
     now_s : callable
@@ -106,7 +109,7 @@ def examine(
     """
     yield from _software()
     yield from _runtimes(threads)
-    yield from _model(model, runtime, threads)
+    yield from _model(model, runtime, threads, trusted_keys)
     yield from _cameras(root / "dev", opener)
     yield from _disk(journal, root / "proc" / "mounts")
     yield from _journal(journal)
@@ -139,15 +142,18 @@ def _runtimes(threads: int) -> Iterator[Finding]:
         )
 
 
-def _model(find: Callable[[], Path], runtime: str | None, threads: int) -> Iterator[Finding]:
+def _model(
+    find: Callable[[], Path], runtime: str | None, threads: int, trusted_keys: Sequence[str]
+) -> Iterator[Finding]:
     try:
-        model = open_model(find(), runtime=runtime, threads=threads)
-        difference = selftest.check(model.bundle, model.runtime)
+        model = open_model(find(), runtime=runtime, threads=threads, trusted_keys=trusted_keys)
+        difference = selftest.check(model.bundle, model.runtime, model.kind)
     except WbcError as error:
         yield _problem(error)
         return
     said = "bit for bit" if difference == 0 else f"to {difference:.3g}"
     yield Finding("ok", f"model {model.bundle.identity} passes its self-test {said} on {model.runtime.name}")
+    yield Finding("ok", f"model {model.bundle.identity} is {signature.described(model.bundle.signature, trusted_keys)}")
 
 
 def _cameras(devices: Path, opener: Callable[[str, CameraSettings], Camera]) -> Iterator[Finding]:

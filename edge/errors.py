@@ -141,6 +141,18 @@ class SelfTestFailed(BundleError, ArithmeticError):
     exit_code = 34
 
 
+class BundleUntrusted(BundleError, PermissionError):
+    """Raised when the device lists the keys it trusts, and a bundle is signed by none of them."""
+
+    exit_code = 36
+
+
+class NetworkNotFound(BundleError, LookupError):
+    """Raised when a bundle has no network of the type asked for."""
+
+    exit_code = 37
+
+
 class RuntimeUnavailable(WbcError, ImportError):
     """Raised when the inference runtime asked for is not installed or cannot load the model."""
 

@@ -41,7 +41,8 @@ def show(as_json: bool) -> None:
         write_json({name: {"value": value, "from": source} for name, (value, source) in found.items()})
         return
     for name, (value, source) in found.items():
-        write(printable(f"{name:<12}  {'–' if value in (None, '') else value!s:<24}  {source}"))
+        shown = ", ".join(value) if isinstance(value, tuple) else str(value)
+        write(printable(f"{name:<12}  {'–' if value in (None, '', ()) else shown:<24}  {source}"))
 
 
 @command.command(

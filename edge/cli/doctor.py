@@ -42,6 +42,7 @@ def command(
         lambda: shelf.find(model, options.model_folder()),
         runtime=runtime,
         threads=threads,
+        trusted_keys=options.trusted_keys(),
     )
     for finding in findings:
         problems += finding.state == "problem"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from edge.cli import options
 from edge.cli.output import left, say_error, write, write_json
 from edge.errors import BundleError, WbcError
+
+if TYPE_CHECKING:
+    from edge.model import Bundle
 
 
 @click.group("model")
@@ -34,10 +39,11 @@ def list_models(context: click.Context, as_json: bool) -> None:
 
     exit_code = 0
     if not as_json:
-        write(f"{left('name', 28)}  {left('version', 16)}  {left('classes', 24)}  um/px  file")
+        write(f"{left('name', 28)}  {left('version', 16)}  {left('classes', 24)}  um/px  {left('types', 14)}  file")
     for path in shelf.available(options.model_folder()):
         try:
             found = bundle.read(path)
+            signed = _signed(found)
         except BundleError as error:
             exit_code = exit_code or error.exit_code
             say_error(error)
@@ -45,10 +51,11 @@ def list_models(context: click.Context, as_json: bool) -> None:
         told = found.description
         if as_json:
             described = {"model": found.identity, "version": told.version, "classes": told.classes}
-            write_json({**described, "um_per_px": told.um_per_px, "file": str(path)})
+            types = {"types": list(found.networks), "signed": signed, "key": _key(found)}
+            write_json({**described, "um_per_px": told.um_per_px, **types, "file": str(path)})
         else:
-            classes = left(", ".join(told.classes), 24)
-            write(f"{left(found.identity, 28)}  {left(told.version, 16)}  {classes}  {told.um_per_px:>5g}  {path}")
+            names = f"{left(found.identity, 28)}  {left(told.version, 16)}  {left(', '.join(told.classes), 24)}"
+            write(f"{names}  {told.um_per_px:>5g}  {left(', '.join(found.networks), 14)}  {path}\n  {signed}")
     context.exit(exit_code)
 
 
@@ -71,11 +78,14 @@ def show(model: str | None, as_json: bool) -> None:
 
     found = bundle.read(shelf.find(model, options.model_folder()))
     if as_json:
-        write_json({"model": found.identity, "file": str(found.path), **msgspec.to_builtins(found.description)})
+        signature = {"signed": _signed(found), "key": _key(found)}
+        described = msgspec.to_builtins(found.description)
+        write_json({"model": found.identity, "file": str(found.path), **signature, **described})
         return
     told = found.description
     write(f"{found.identity}, version {told.version} of {told.created}: {', '.join(told.classes)}")
     write(f"{told.um_per_px:g} um per pixel, tiles of {told.tiling.tile_px} px; licence: {told.training.licence}")
+    write(f"types: {', '.join(found.networks)}; {_signed(found)}")
     for name, value in told.metrics.items():
         write(f"  {name}: {value:g}")
     write(f"\n{found.card.rstrip()}")
@@ -102,7 +112,8 @@ def verify(context: click.Context, models: tuple[str, ...], runtime: str | None,
     for name in models or [str(path) for path in shelf.available(options.model_folder())]:
         try:
             model = options.load_model(name, runtime, threads)
-            difference = selftest.check(model.bundle, model.runtime)
+            difference = selftest.check(model.bundle, model.runtime, model.kind)
+            signed = _signed(model.bundle)
         except WbcError as error:
             exit_code = exit_code or error.exit_code
             say_error(error)
@@ -111,8 +122,24 @@ def verify(context: click.Context, models: tuple[str, ...], runtime: str | None,
             continue
         identity, ran_on = model.bundle.identity, model.runtime.name
         if as_json:
-            write_json({"model": identity, "file": name, "runtime": ran_on, "largest_difference": difference})
+            found = {"model": identity, "file": name, "signed": signed, "key": _key(model.bundle)}
+            write_json({**found, "runtime": ran_on, "type": model.kind, "largest_difference": difference})
         else:
             exactly = "exactly" if difference == 0 else f"to {difference:.3g}"
-            write(f"{identity}: whole; decides {exactly} as where it was made, on {ran_on}")
+            write(f"{identity}: whole; decides {exactly} as where it was made, {model.kind} on {ran_on}; {signed}")
     context.exit(exit_code)
+
+
+def _signed(found: Bundle) -> str:
+    """Check a bundle's signature, whoever made it, and say whose it is."""
+    from edge.model import signature
+
+    if found.signature is not None:
+        signature.verify(found.signature, found.sums, str(found.path))
+    return signature.described(found.signature, options.trusted_keys())
+
+
+def _key(found: Bundle) -> str | None:
+    from edge.model import signature
+
+    return signature.fingerprint(found.signature.key) if found.signature else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -131,11 +131,22 @@ def model_folder() -> Path:
     return Path(data if data.startswith("/") else "~/.local/share").expanduser() / "wbc-edge" / "models"
 
 
-def load_model(name: str | None, runtime: str | None, threads: int) -> Model:
-    """Find, load and prove a model."""
+def trusted_keys() -> tuple[str, ...]:
+    """Give the keys that models must be signed by: of the environment, or else of the configuration file."""
+    from edge import config
+
+    variable = f"{config.PREFIX}TRUSTED_KEYS"
+    of_environment = config.of_environment({variable: os.environ.get(variable, "")})
+    keys: tuple[str, ...] = {**configuration(), **of_environment}.get("trusted_keys", ())
+    return keys
+
+
+def load_model(name: str | None, runtime: str | None, threads: int, trusted: Sequence[str] | None = None) -> Model:
+    """Find, load and prove a model, which one of the trusted keys (by default the configured ones) must have signed."""
     from edge.model import open_model, shelf
 
-    return open_model(shelf.find(name, model_folder()), runtime=runtime, threads=threads)
+    keys = trusted_keys() if trusted is None else trusted
+    return open_model(shelf.find(name, model_folder()), runtime=runtime, threads=threads, trusted_keys=keys)
 
 
 def set_threads(threads: int) -> None:

@@ -50,7 +50,9 @@ def command() -> None:
     parts = Parts(
         settings=settings,
         camera=_open_camera,
-        model=lambda given: options.load_model(given.model or None, given.runtime or None, given.threads),
+        model=lambda given: options.load_model(
+            given.model or None, given.runtime or None, given.threads, given.trusted_keys
+        ),
         journal=lambda given: options.open_journal(given.journal or None),
         sample=lambda: options.sample_name(None),
     )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.errors import NetworkNotFound
 from edge.model import bundle as _bundle
 from edge.model import runtime as _runtime
-from edge.model import selftest
+from edge.model import selftest, signature
 from edge.model.bundle import Bundle
+from edge.model.description import Kind
 from edge.model.runtime import Runtime
 
-PREFERRED_TYPES = ("int8", "float16", "float32")
-"""Types of network in the order that a processor runs them fastest."""
+PREFERRED_TYPES: tuple[Kind, ...] = ("int8", "float16", "float32", "dynamic")
+"""Types of network in the order that a processor runs them fastest; the last gives garbage on tflite-runtime."""
 
 __all__ = ["Bundle", "Model", "Runtime", "open_model"]
 
@@ -27,23 +30,37 @@ class Model:
         The bundle.
     runtime : Runtime
         Its network in a runtime.
+    kind : str
+        Type of that network.
     """
 
     bundle: Bundle
     runtime: Runtime
+    kind: Kind
 
 
-def open_model(path: Path, *, runtime: str | None = None, threads: int = 1) -> Model:
+def open_model(
+    path: Path,
+    *,
+    kind: Kind | None = None,
+    runtime: str | None = None,
+    threads: int = 1,
+    trusted_keys: Sequence[str] = (),
+) -> Model:
     """Read a bundle, load its network, and prove both here.
 
     Parameters
     ----------
     path : Path
         The ``.wbc`` file.
+    kind : str, optional
+        Type of the network to load; by default the first of ``PREFERRED_TYPES`` that there is.
     runtime : str, optional
         Name of the runtime; by default the first installed.
     threads : int
         Threads of the interpreter.
+    trusted_keys : sequence of str
+        Public keys, one of which must have signed the bundle; without any it may be unsigned.
 
     Returns
     -------
@@ -53,13 +70,18 @@ def open_model(path: Path, *, runtime: str | None = None, threads: int = 1) -> M
     Raises
     ------
     BundleError
-        When the bundle is missing, corrupt, too new, or fails its self-test on this device.
+        When the bundle is missing, corrupt, too new, not signed by a trusted key, has no such network, or fails its
+        self-test on this device.
     RuntimeUnavailable
         When no runtime can load it.
     """
     found = _bundle.read(path)
-    kind = next((kind for kind in PREFERRED_TYPES if kind in found.networks), next(iter(found.networks)))
+    # Before any of it is loaded: a network is not code, but its interpreter is large.
+    signature.require(found.signature, found.sums, trusted_keys, str(path))
+    chosen = kind if kind is not None else next(each for each in PREFERRED_TYPES if each in found.networks)
+    if chosen not in found.networks:
+        raise NetworkNotFound(f"bundle {path}", f"has no {kind} network", f"It has {', '.join(found.networks)}")
     classes = len(found.description.classes)
-    loaded = _runtime.load(found.networks[kind], classes, runtime=runtime, threads=threads)
-    selftest.check(found, loaded)
-    return Model(found, loaded)
+    loaded = _runtime.load(found.networks[chosen], classes, runtime=runtime, threads=threads)
+    selftest.check(found, loaded, chosen)
+    return Model(found, loaded, chosen)

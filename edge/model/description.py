@@ -10,7 +10,7 @@ from edge.errors import BundleCorrupt, BundleTooNew
 from edge.verdict import Count, Decision, Share
 from edge.vision.scale import LARGEST_UM_PER_PX, SMALLEST_UM_PER_PX
 
-FORMAT = 1
+FORMAT = 2
 """Version of the bundle format that this wbc-edge writes, and the latest it reads."""
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
@@ -21,6 +21,8 @@ Scale = Annotated[float, msgspec.Meta(ge=SMALLEST_UM_PER_PX, le=LARGEST_UM_PER_P
 Classes = Annotated[tuple[str, ...], msgspec.Meta(min_length=2)]
 NetworkFile = Annotated[str, msgspec.Meta(pattern=r"^network-[a-z0-9]+\.tflite\Z")]
 Normalisation = Literal["clear-glass-240"]
+Kind = Literal["int8", "float16", "float32", "dynamic"]
+"""Type of a network: int8 throughout; float16 weights; float32; int8 weights whose activations are floats."""
 
 
 class Tiling(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +94,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     decision : Decision
         How tiles become a verdict.
     networks : dict of str to str
-        File of the network of each type: ``{"int8": "network-int8.tflite"}``.
+        File of the network of each type (``Kind``): ``{"int8": "network-int8.tflite"}``.
     training : Training
         Where it comes from.
     metrics : dict of str to float
@@ -108,7 +110,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     normalisation: Normalisation
     tiling: Tiling
     decision: Decision
-    networks: Annotated[dict[str, NetworkFile], msgspec.Meta(min_length=1)]
+    networks: Annotated[dict[Kind, NetworkFile], msgspec.Meta(min_length=1)]
     training: Training
     metrics: dict[str, float] = {}
 

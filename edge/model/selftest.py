@@ -6,6 +6,7 @@ import numpy as np
 
 from edge.errors import BundleCorrupt, SelfTestFailed
 from edge.model.bundle import Bundle
+from edge.model.description import Kind
 from edge.model.runtime import Runtime
 
 MOST_STEPS = 4.0
@@ -14,7 +15,7 @@ MOST_STEPS = 4.0
 _FLOAT_TOLERANCE = 0.05
 
 
-def check(bundle: Bundle, runtime: Runtime) -> float:
+def check(bundle: Bundle, runtime: Runtime, kind: Kind) -> float:
     """Run the bundle's test tiles through the loaded network and compare.
 
     Parameters
@@ -22,7 +23,9 @@ def check(bundle: Bundle, runtime: Runtime) -> float:
     bundle : Bundle
         The model.
     runtime : Runtime
-        Its network, loaded.
+        Its network of that type, loaded.
+    kind : str
+        The type, which has golden outputs of its own.
 
     Returns
     -------
@@ -39,7 +42,7 @@ def check(bundle: Bundle, runtime: Runtime) -> float:
     outputs = runtime.run(bundle.selftest_tiles)
     if outputs.embeddings.shape[1:] != bundle.novelty_mean.shape:
         raise BundleCorrupt(f"bundle {bundle.path}", "its network's embedding does not fit its novelty")
-    difference = float(np.abs(outputs.logits - bundle.selftest_logits).max())
+    difference = float(np.abs(outputs.logits - bundle.selftest_logits[kind]).max())
     tolerance = MOST_STEPS * runtime.logit_step if runtime.logit_step else _FLOAT_TOLERANCE
     if not difference <= tolerance + 1e-5:
         raise SelfTestFailed(

@@ -30,7 +30,7 @@ def test_a_run_becomes_a_bundle(run_folder, tmp_path, tiles, network):
     exact = np.asarray(network.predict_on_batch(tiles.astype(np.float32))[0])
     assert np.abs(model.runtime.run(tiles).logits - exact).max() == pytest.approx(parity.largest_difference, abs=1e-5)
 
-    lead = np.diff(np.sort(bundle.selftest_logits, axis=1)[:, -2:]).ravel()
+    lead = np.diff(np.sort(bundle.selftest_logits["int8"], axis=1)[:, -2:]).ravel()
     assert lead.min() > 2 * selftest.MOST_STEPS * model.runtime.logit_step
 
     described = bundle.description

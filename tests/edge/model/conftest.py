@@ -35,16 +35,17 @@ def small() -> Bundle:
                 least_tiles=2,
                 novelty_warns=0.5,
             ),
-            networks={"int8": "network-int8.tflite"},
+            networks={"int8": "network-int8.tflite", "float16": "network-float16.tflite"},
             training=Training(data=("drawn, Apache-2.0",), licence="research only"),
             metrics={"auroc": 0.95},
         ),
-        networks={"int8": rng.bytes(300)},
+        networks={"int8": rng.bytes(300), "float16": rng.bytes(300)},
         card="# Small\n\nÄ model of nothing.\n",
         novelty_mean=rng.normal(size=4).astype(np.float32),
         novelty_whitening=rng.normal(size=(4, 4)).astype(np.float32),
         selftest_tiles=rng.integers(0, 256, (2, 8, 8, 3), np.uint8),
-        selftest_logits=rng.normal(size=(2, 3)).astype(np.float32),
+        selftest_logits={kind: rng.normal(size=(2, 3)).astype(np.float32) for kind in ("int8", "float16")},
+        parity=b'{"tiles": 2}',
     )
 
 

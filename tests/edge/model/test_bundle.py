@@ -62,10 +62,13 @@ def assert_same(found: Bundle, expected: Bundle) -> None:
     assert found.description == expected.description
     assert found.networks == expected.networks
     assert found.card == expected.card
-    for name in ("novelty_mean", "novelty_whitening", "selftest_tiles", "selftest_logits"):
-        one, other = getattr(found, name), getattr(expected, name)
+    assert found.parity == expected.parity
+    assert found.selftest_logits.keys() == expected.selftest_logits.keys()
+    arrays = [(found.selftest_logits[kind], logits) for kind, logits in expected.selftest_logits.items()]
+    names = ("novelty_mean", "novelty_whitening", "selftest_tiles")
+    for one, other in [*arrays, *((getattr(found, name), getattr(expected, name)) for name in names)]:
         assert one.dtype == other.dtype
-        assert np.array_equal(one, other), name
+        assert np.array_equal(one, other)
 
 
 def refusal(path: Path, raw: bytes, kind: type[BundleError] = BundleCorrupt) -> str:
@@ -153,7 +156,15 @@ def test_arbitrary_bytes_are_refused(path: Path, raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["description.json", "card.md", "novelty.npy", "selftest-tiles.npy", "network-int8.tflite"]
+    "name",
+    [
+        "description.json",
+        "card.md",
+        "novelty.npy",
+        "selftest-tiles.npy",
+        "network-int8.tflite",
+        "network-float16.tflite",
+    ],
 )
 def test_a_missing_part_is_refused(whole: bytes, path: Path, name: str) -> None:
     parts = unpack(whole)
@@ -271,9 +282,9 @@ def test_what_is_no_description_is_refused(whole: bytes, path: Path, text: bytes
         ("selftest-tiles.npy", np.zeros((3, 8, 8, 3), np.uint8)),
         ("selftest-tiles.npy", np.zeros((0, 8, 8, 3), np.uint8)),
         ("selftest-tiles.npy", np.zeros((2, 8, 8, 3), np.int8)),
-        ("selftest-logits.npy", np.zeros((2, 4), np.float32)),
-        ("selftest-logits.npy", np.zeros((2, 3), np.float64)),
-        ("selftest-logits.npy", np.full((2, 3), np.nan, np.float32)),
+        ("selftest-logits-float16.npy", np.zeros((2, 4), np.float32)),
+        ("selftest-logits-float16.npy", np.zeros((2, 3), np.float64)),
+        ("selftest-logits-float16.npy", np.full((2, 3), np.nan, np.float32)),
         ("novelty.npy", np.zeros((4, 4), np.float32)),
         ("novelty.npy", np.zeros((0, 4), np.float32)),
         ("novelty.npy", np.full((5, 4), np.inf, np.float32)),
@@ -362,5 +373,30 @@ def test_where_nothing_can_be_written_nothing_is_left(small: Bundle, path: Path)
 
 
 def test_parts_that_do_not_fit_are_not_passed_on_as_a_bundle(small: Bundle, path: Path) -> None:
+    cut = {**small.selftest_logits, "int8": small.selftest_logits["int8"][:, :2]}
     with pytest.raises(BundleCorrupt, match="do not fit"):
-        bundles.write(replace(small, selftest_logits=small.selftest_logits[:, :2]), path)
+        bundles.write(replace(small, selftest_logits=cut), path)
+
+
+def test_a_bundle_of_the_first_format_is_read(small: Bundle, whole: bytes, path: Path) -> None:
+    parts = unpack(whole)
+    del parts["network-float16.tflite"], parts["selftest-logits-float16.npy"], parts["parity.json"]
+    parts["selftest-logits.npy"] = parts.pop("selftest-logits-int8.npy")
+    path.write_bytes(pack(described(parts, format=1, networks={"int8": "network-int8.tflite"})))
+    found = bundles.read(path)
+    assert np.array_equal(found.selftest_logits["int8"], small.selftest_logits["int8"])
+    assert (list(found.networks), found.parity, found.signature) == (["int8"], b"", None)
+    # Once written, it is of the latest.
+    assert bundles.write(found, path).description.format == descriptions.FORMAT
+
+
+def test_each_type_has_a_self_test_of_its_own(whole: bytes, path: Path) -> None:
+    parts = unpack(whole)
+    parts["selftest-logits.npy"] = parts.pop("selftest-logits-float16.npy")
+    assert "unknown part" in refusal(path, pack(parts))
+    del parts["selftest-logits.npy"]
+    assert "selftest-logits-float16.npy" in refusal(path, pack(parts))
+
+
+def test_a_type_that_no_device_knows_is_refused(whole: bytes, path: Path) -> None:
+    assert "networks" in refusal(path, pack(described(unpack(whole), networks={"int4": "network-int8.tflite"})))

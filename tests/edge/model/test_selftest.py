@@ -43,7 +43,7 @@ def largest_buffer(network: bytes) -> tuple[int, int]:
 
 
 def test_the_model_that_ships_passes_here(bundled: Bundle, loaded: Runtime) -> None:
-    assert round(selftest.check(bundled, loaded) / loaded.logit_step) <= selftest.MOST_STEPS
+    assert round(selftest.check(bundled, loaded, "int8") / loaded.logit_step) <= selftest.MOST_STEPS
 
 
 @pytest.mark.parametrize("steps", [-5, 5, 100])
@@ -51,7 +51,7 @@ def test_other_logits_than_expected_fail(bundled: Bundle, loaded: Runtime, steps
     expected = loaded.run(bundled.selftest_tiles).logits
     expected[-1, -1] += steps * loaded.logit_step
     with pytest.raises(SelfTestFailed, match="try another runtime") as refused:
-        selftest.check(replace(bundled, selftest_logits=expected), loaded)
+        selftest.check(replace(bundled, selftest_logits={"int8": expected}), loaded, "int8")
     assert loaded.name in str(refused.value)
 
 
@@ -59,7 +59,7 @@ def test_other_logits_than_expected_fail(bundled: Bundle, loaded: Runtime, steps
 def test_what_rounding_can_do_is_let_pass(bundled: Bundle, loaded: Runtime, steps: int) -> None:
     expected = loaded.run(bundled.selftest_tiles).logits
     expected[0, 0] += steps * loaded.logit_step
-    difference = selftest.check(replace(bundled, selftest_logits=expected), loaded)
+    difference = selftest.check(replace(bundled, selftest_logits={"int8": expected}), loaded, "int8")
     assert difference == pytest.approx(abs(steps) * loaded.logit_step, rel=1e-3)
 
 
@@ -70,28 +70,29 @@ def test_altered_weights_fail(bundled: Bundle) -> None:
     network[start : start + size] = bytes(value ^ 0x55 for value in network[start : start + size])
     altered = runtime.load(bytes(network), len(bundled.description.classes))
     with pytest.raises(SelfTestFailed):
-        selftest.check(bundled, altered)
+        selftest.check(bundled, altered, "int8")
 
 
 def test_logits_that_are_no_numbers_fail(bundled: Bundle, loaded: Runtime) -> None:
+    nothing = {"int8": bundled.selftest_logits["int8"] * np.float32(np.nan)}
     with pytest.raises(SelfTestFailed):
-        selftest.check(replace(bundled, selftest_logits=bundled.selftest_logits * np.float32(np.nan)), loaded)
+        selftest.check(replace(bundled, selftest_logits=nothing), loaded, "int8")
 
 
 def test_a_novelty_of_another_network_is_refused(bundled: Bundle, loaded: Runtime) -> None:
     other = replace(bundled, novelty_mean=np.zeros(3, np.float32), novelty_whitening=np.eye(3, dtype=np.float32))
     with pytest.raises(BundleCorrupt, match="does not fit its novelty"):
-        selftest.check(other, loaded)
+        selftest.check(other, loaded, "int8")
 
 
 def test_a_bundle_opens_ready_to_classify() -> None:
     model = open_model(shelf.find(None))
     assert isinstance(model, Model)
-    assert model.runtime.run(model.bundle.selftest_tiles).logits.shape == model.bundle.selftest_logits.shape
+    assert model.runtime.run(model.bundle.selftest_tiles).logits.shape == model.bundle.selftest_logits[model.kind].shape
 
 
 def test_a_bundle_whose_self_test_fails_does_not_open(bundled: Bundle, path: Path) -> None:
-    bundles.write(replace(bundled, selftest_logits=bundled.selftest_logits + 1), path)
+    bundles.write(replace(bundled, selftest_logits={"int8": bundled.selftest_logits["int8"] + 1}), path)
     with pytest.raises(SelfTestFailed, match="self-test"):
         open_model(path)
 

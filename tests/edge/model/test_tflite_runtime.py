@@ -21,12 +21,12 @@ def test_it_is_found_and_says_its_name() -> None:
 
 def test_the_model_that_ships_passes_its_self_test(bundled: Bundle) -> None:
     loaded = runtime.load(bundled.networks["int8"], len(bundled.description.classes), runtime="tflite-runtime")
-    assert round(selftest.check(bundled, loaded) / loaded.logit_step) <= selftest.MOST_STEPS
+    assert round(selftest.check(bundled, loaded, "int8") / loaded.logit_step) <= selftest.MOST_STEPS
 
 
 def test_decisions_are_those_expected(bundled: Bundle) -> None:
     logits = open_model(shelf.find(None), runtime="tflite-runtime").runtime.run(bundled.selftest_tiles).logits
-    assert logits.argmax(axis=1).tolist() == bundled.selftest_logits.argmax(axis=1).tolist()
+    assert logits.argmax(axis=1).tolist() == bundled.selftest_logits["int8"].argmax(axis=1).tolist()
     assert len(set(np.round(logits.ravel(), 3))) > 3
 
 
