@@ -17,7 +17,9 @@ with open(PORT, "r+b", buffering=0) as port:  # noqa: PTH123 -- also run outside
         line += read
         while b"\n" in line:
             request, line = line.split(b"\n", 1)
-            done = subprocess.run(["bash", "-c", json.loads(request)["run"]], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                ["bash", "-c", json.loads(request)["run"]], capture_output=True, text=True, check=False
+            )
             answer = {"code": done.returncode, "out": done.stdout, "err": done.stderr}
             reply = json.dumps(answer).encode() + b"\n"
             while reply:
