@@ -18,6 +18,13 @@ VENV_OPTIONS ?=
 # A test file stays on one core: its tests share what it loads.
 PYTEST_OPTIONS ?= -n 2 --dist loadfile
 
+# Where `make test-device` keeps the machines that it has made, and which of its tests it runs.
+BEDS ?= $(CURDIR)/.beds
+DEVICE_TESTS ?= tests/device --timeout 3600
+
+# For which Pythons and machines `make wheelhouse` fetches wheels, such as 3.11-aarch64; by default see tools/wheelhouse.
+WHEELS_FOR ?=
+
 # The Pythons of this machine, VERSION:PATH, oldest first. Looking for them takes a second, so only recipes ask.
 PYTHONS = $(eval PYTHONS := $(shell tools/pythons))$(or $(PYTHONS),$(error No Python 3.10 to 3.13 with venv was \
 	found; on Debian, Ubuntu and Raspberry Pi OS: apt install python3-venv))
@@ -51,7 +58,7 @@ test: ## Run the checks and every suite, the whole one last
 	$(if $(WHOLE),,@echo "skipped: the checks, trainer and convert; they need Python 3.11 to 3.13, here is $(VERSIONS)")
 	$(if $(TFLITE),,@echo "skipped: tflite-runtime; it needs Python 3.10 or 3.11, here is $(VERSIONS)")
 	$(MAKE) --no-print-directory --jobs=2 --output-sync $(addsuffix /locked,$(WHOLE) $(DEVICE) $(TFLITE))
-	$(MAKE) --no-print-directory --jobs=1 --keep-going $(if $(WHOLE),check) $(if $(TFLITE),test-tflite) test-device \
+	$(MAKE) --no-print-directory --jobs=1 --keep-going $(if $(WHOLE),check) $(if $(TFLITE),test-tflite) test-edge \
 		$(if $(WHOLE),test-whole)
 
 .PHONY: check
@@ -67,8 +74,8 @@ test-tflite: ## Run the tests of the tflite-runtime back end
 	$(call ready,$(TFLITE))
 	$(TFLITE)/bin/python -m pytest -m tflite_runtime tests/edge
 
-.PHONY: test-device
-test-device: ## Run the suite of edge on the oldest and the newest Python
+.PHONY: test-edge
+test-edge: ## Run the suite of edge on the oldest and the newest Python
 	$(call ready,$(DEVICE))
 	failed=0; for environment in $(DEVICE); do \
 		$$environment/bin/python -m pytest $(PYTEST_OPTIONS) tests/edge || failed=1; done; exit $$failed
@@ -77,6 +84,17 @@ test-device: ## Run the suite of edge on the oldest and the newest Python
 test-whole: ## Run the whole suite: edge, trainer and convert
 	$(call ready,$(WHOLE))
 	$(WHOLE)/bin/python -m pytest $(PYTEST_OPTIONS)
+
+.PHONY: test-device
+test-device: ## Try the service in a container, a virtual machine and an Arm tree; needs root and an hour
+	$(call ready,$(WHOLE))
+	@[ "$$(id -u)" = 0 ] || { echo "test-device needs root: it boots machines of its own" >&2; exit 1; }
+	WBC_BEDS=$(BEDS) $(WHOLE)/bin/python -m pytest $(DEVICE_TESTS)
+
+.PHONY: wheelhouse
+wheelhouse: ## Fill dist/wheelhouse: all that a device is installed from without a network
+	$(call ready,$(WHOLE))
+	$(WHOLE)/bin/python tools/wheelhouse dist/wheelhouse $(WHEELS_FOR)
 
 .PHONY: format
 format: ## Format the code and mend what ruff can mend
