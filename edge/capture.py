@@ -1,4 +1,4 @@
-"""A session at the microscope: frames are captured, judged, logged one by one, and added up to the sample's verdict."""
+"""A session at the microscope: frames are captured, judged, logged in order, and added up to the sample's verdict."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
+from threading import Event
 from types import TracebackType
 from typing import Literal
 
-from edge import pipeline, verdict
-from edge.camera import EndOfFrames
+from edge import verdict
 from edge.camera.guard import GuardedCamera, Teller, told_nobody
 from edge.errors import ImageError, JournalError, OutputError, WbcError
-from edge.frame import Frame
+from edge.frame import Pixels
 from edge.journal import Journal
 from edge.journal.pictures import PictureWriter
+from edge.line import Broken, Judged, Line, Shot, Told
 from edge.model import Bundle, Model
 from edge.result import INDETERMINATE, FrameResult, SampleResult
 from edge.verdict import Evidence
@@ -132,6 +133,10 @@ class Session:
 
     Attributes
     ----------
+    model : Model or None
+        By which frames are judged.
+    keeps_pictures : bool
+        Whether pictures are kept.
     logged : int
         Number of frames that this session logged.
 
@@ -145,9 +150,10 @@ class Session:
 
     def __init__(self, journal: Journal, sample: str, *, model: Model | None = None, save: Save = "none") -> None:
         self.sample = sample
+        self.model = model
+        self.keeps_pictures = save != "none"
         self.logged = 0
         self._journal = journal
-        self._model = model
         self._save = save
         self._pictures = None if save == "none" else PictureWriter(journal.path.parent / "pictures")
         self._number = journal.sample(sample)
@@ -164,25 +170,34 @@ class Session:
         if self._pictures is not None:
             self._pictures.close()
 
-    def add(self, frame: Frame) -> Logged:
-        """Judge and log a frame; on return it is on the disk.
+    def add(self, result: FrameResult, pixels: Pixels | None = None) -> Logged:
+        """Log a frame that was judged by the session's model; on return it is on the disk.
+
+        Parameters
+        ----------
+        result : FrameResult
+            What was found.
+        pixels : ndarray, optional
+            The frame, shape (height, width, 3), uint8, BGR, of which a picture is kept if pictures are.
+
+        Returns
+        -------
+        Logged
+            What was logged.
 
         Raises
         ------
-        ScaleError
-            When the frame's pixel size is out of range, or too coarse for the model.
         JournalError
             When it cannot be logged.
         """
-        result = pipeline.measure(frame) if self._model is None else pipeline.classify(frame, self._model)
         begun_s = time.perf_counter()
         record = self._journal.record(self._number, result)
         log_ms = (time.perf_counter() - begun_s) * 1e3
         self.logged += 1
         if self._tally is not None:
             self._tally = self._tally.plus(result)
-        if self._pictures is not None:
-            self._keep(self._pictures, record, frame, result)
+        if self._pictures is not None and pixels is not None:
+            self._keep(self._pictures, record, pixels, result)
         return Logged(record, result, log_ms)
 
     def add_failure(self, frame: str, error: WbcError) -> Failed:
@@ -204,9 +219,9 @@ class Session:
 
     def so_far(self) -> SampleResult | None:
         """Decide on the sample by what was seen of it until now; None without a model."""
-        if self._model is None or self._tally is None:
+        if self.model is None or self._tally is None:
             return None
-        return self._tally.decide(self.sample, self._model.bundle)
+        return self._tally.decide(self.sample, self.model.bundle)
 
     def finish(self) -> list[Failed | Finished]:
         """Wait for the pictures, decide on the sample and log the verdict.
@@ -224,13 +239,13 @@ class Session:
             self._journal.finish_sample(self._number, decided)
         return [*failed, Finished(self.sample, self.logged, decided)]
 
-    def _keep(self, pictures: PictureWriter, record: int, frame: Frame, result: FrameResult) -> None:
-        if self._save == "overlays" and self._model is not None:
-            classes = self._model.bundle.description.classes
-            drawn = overlay.draw(frame.pixels, result.tiles, classes, caption(result))
+    def _keep(self, pictures: PictureWriter, record: int, pixels: Pixels, result: FrameResult) -> None:
+        if self._save == "overlays" and self.model is not None:
+            classes = self.model.bundle.description.classes
+            drawn = overlay.draw(pixels, result.tiles, classes, caption(result))
             pictures.put(record, "overlay", drawn, sample=self.sample)
         else:
-            pictures.put(record, "frame", frame.pixels, sample=self.sample)
+            pictures.put(record, "frame", pixels, sample=self.sample)
 
 
 def caption(result: FrameResult) -> str:
@@ -253,6 +268,7 @@ def run(
 ) -> Generator[Logged | Failed | Finished, None, None]:
     """Capture, judge and log frames until the camera has no more, `count` is reached, or something ends it.
 
+    Capturing, preparing, judging and logging overlap; every frame is judged, and logged in the order of its capture.
     Whatever ends it, the sample's verdict so far is logged: after the frames ran out, Ctrl-C, a lost camera, or when
     the caller closes the generator. Only a journal that fails leaves none.
 
@@ -267,8 +283,8 @@ def run(
     interval_s : float
         Time from the beginning of one capture to that of the next, kept without drift; what was missed is skipped.
     waiting : callable
-        Makes a context manager that is entered around every wait. An interruption raised there loses nothing: the frame
-        in hand is finished, or was never taken.
+        Makes a context manager that is entered around every wait. An interruption raised there loses nothing: frames
+        that are captured are finished first.
     told : callable
         Called with what happens to the camera as soon as it is logged: what, and a sentence on it.
 
@@ -285,50 +301,71 @@ def run(
         When the journal fails; all that was yielded is safe in it.
     """
     session.note("started", camera.name)
+    ended = Event()
+    shots = _shots(camera, count, interval_s, ended)
     ending: BaseException | None = None
-    try:
-        yield from _frames(camera, session, count, interval_s, waiting, told)
-    except JournalError:
-        raise
-    except BaseException as error:
-        ending = error
-        session.note("stopped", str(error) or type(error).__name__)
+    with Line(shots, session.model, keeps_pixels=session.keeps_pictures) as line:
+        try:
+            while not line.is_done:
+                with waiting():
+                    line.wait()
+                yield from _taken_off(line, session, told)
+        except JournalError:
+            raise
+        except BaseException as error:
+            ending = error
+        finally:
+            ended.set()
+        # What is captured is logged, whatever ended it.
+        line.close()
+        last = list(_rest(line, session, told))
+    if ending is not None:
+        session.note("stopped", str(ending) or type(ending).__name__)
     if camera.counters.lost:
         session.note("camera", camera.counters.summary())
     finished = session.finish()
     # Whoever closed the generator listens no more; and who gave a wrong pixel size has not seen a sample.
     if not isinstance(ending, GeneratorExit) and (session.logged or not isinstance(ending, WbcError)):
+        yield from last
         yield from finished
     if ending is not None:
         raise ending
 
 
-def _frames(
-    camera: GuardedCamera,
-    session: Session,
-    count: int | None,
-    interval_s: float,
-    waiting: Callable[[], AbstractContextManager[None]],
-    told: Teller,
-) -> Iterator[Logged | Failed]:
-    def note(kind: str, detail: str) -> None:
-        session.note(kind, detail)
-        told(kind, detail)
-
+def _shots(camera: GuardedCamera, count: int | None, interval_s: float, ended: Event) -> Iterator[Shot]:
     for due_s in islice(ticks(interval_s), count):
-        try:
-            with waiting():
-                time.sleep(max(0.0, due_s - time.monotonic()))
-                frame = camera.read(note)
-        except EndOfFrames:
+        if ended.wait(max(0.0, due_s - time.monotonic())):
             return
-        except ImageError as error:
-            yield session.add_failure(error.what, error)
-        else:
-            yield session.add(frame)
-            # It holds 15 MB, which must not stay while the next one is captured.
-            del frame
+        yield Shot(camera.read)
+
+
+def _taken_off(line: Line, session: Session, told: Teller) -> Iterator[Logged | Failed]:
+    """Log what has come out of the line; raise what ended it."""
+    while (outcome := line.pop()) is not None:
+        if isinstance(outcome, Told):
+            session.note(outcome.kind, outcome.detail)
+            told(outcome.kind, outcome.detail)
+        elif isinstance(outcome, Judged):
+            yield session.add(outcome.result, outcome.pixels)
+        elif isinstance(outcome, Broken) and isinstance(outcome.error, ImageError):
+            yield session.add_failure(outcome.error.what, outcome.error)
+        elif isinstance(outcome, Broken):
+            raise outcome.error
+        # It may hold 15 MB, which must not stay while the next one is waited for.
+        del outcome
         yield from session.finished_pictures()
+
+
+def _rest(line: Line, session: Session, told: Teller) -> Iterator[Logged | Failed]:
+    """Log what was in hand when the session was ended; what else goes wrong does not matter any more."""
+    while not line.is_done:
+        line.wait()
+        try:
+            yield from _taken_off(line, session, told)
+        except JournalError:
+            raise
+        except WbcError:
+            continue
 
 
 def ticks(interval_s: float, clock: Callable[[], float] = time.monotonic) -> Iterator[float]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge import verdict
-from edge.frame import Frame
+from edge.frame import Frame, Pixels
 from edge.model import Bundle, Model
 from edge.result import INDETERMINATE, FrameResult, TileResult
-from edge.vision import morphology, nuclei, quality, tiling
-from edge.vision.field import Field, prepare
+from edge.vision import field, morphology, nuclei, quality, tiling
+from edge.vision.field import Field
 from edge.vision.nuclei import Nuclei
 from edge.vision.quality import Quality
 
@@ -42,10 +42,10 @@ class _Look:
 
 
 def _look(frame: Frame, um_per_px: float, watch: Stopwatch) -> _Look:
-    field = prepare(frame.pixels, frame.um_per_px, um_per_px)
+    ready = field.prepare(frame.pixels, frame.um_per_px, um_per_px)
     watch.stage("scale")
-    found = nuclei.find(field.density, um_per_px, field.inside)
-    look = _Look(field, found, quality.assess(field, found.mask))
+    found = nuclei.find(ready.density, um_per_px, ready.inside)
+    look = _Look(ready, found, quality.assess(ready, found.mask))
     watch.stage("quality")
     return look
 
@@ -88,8 +88,103 @@ def _measured(frame: Frame, look: _Look, watch: Stopwatch) -> FrameResult:
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A frame made ready for the model; holds none of its pixels, so that they can go while it waits.
+
+    Attributes
+    ----------
+    measured : FrameResult
+        What is known of it without the model.
+    tiles : ndarray
+        Shape (n, tile_px, tile_px, 3), uint8, BGR: what the model will see; none of a frame that is not usable.
+    corners : ndarray
+        Shape (n, 2): left and top of each tile in the prepared field, pixels.
+    total : int
+        Number of tile positions in the field.
+    frame_px_per_field_px : tuple of float
+        Size of the field's pixel in pixels of the frame, across and down.
+    """
+
+    measured: FrameResult
+    tiles: Pixels
+    corners: tiling.Corners
+    total: int
+    frame_px_per_field_px: tuple[float, float]
+
+
+def prepare(frame: Frame, bundle: Bundle) -> Prepared:
+    """Bring a frame to a model's scale, measure it, and cut the tiles that the model will judge.
+
+    Parameters
+    ----------
+    frame : Frame
+        The captured field.
+    bundle : Bundle
+        The model's bundle.
+
+    Returns
+    -------
+    Prepared
+        What :func:`judge` needs.
+
+    Raises
+    ------
+    ScaleError
+        When the frame's pixel size is out of range, or too coarse for the model.
+    """
+    watch = Stopwatch()
+    look = _look(frame, bundle.description.um_per_px, watch)
+    # Before the network has filled the processor's caches with other things.
+    shape = morphology.measure(look.field, look.nuclei) if look.quality.usable else None
+    corners, total = _corners(look, bundle) if look.quality.usable else (tiling.NO_CORNERS, 0)
+    tiles = tiling.cut(look.field.pixels, corners, bundle.description.tiling.tile_px)
+    watch.stage("tile")
+    measured = replace(_measured(frame, look, watch), morphology=shape)
+    return Prepared(measured, tiles, corners, total, _frame_px_per_field_px(frame, look.field))
+
+
+def judge(prepared: Prepared, model: Model) -> FrameResult:
+    """Judge a prepared frame.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        From :func:`prepare`, with the bundle of the same model.
+    model : Model
+        The model, loaded.
+
+    Returns
+    -------
+    FrameResult
+        With a verdict; a frame that is not usable is indeterminate and never reaches the model.
+    """
+    bundle, tiles, measured = model.bundle, prepared.tiles, prepared.measured
+    watch = Stopwatch()
+    outputs = model.runtime.run(tiles) if len(tiles) else None
+    rows = [] if outputs is None else [tuple(row) for row in verdict.softmax(outputs.logits).tolist()]
+    watch.stage("infer")
+    novelty = (
+        None if outputs is None else verdict.novelty(outputs.embeddings, bundle.novelty_mean, bundle.novelty_whitening)
+    )
+    decided = _decide(measured.quality, rows, novelty, bundle)
+    watch.stage("verdict")
+    return replace(
+        measured,
+        verdict=decided.label,
+        reason=decided.reason,
+        warnings=(*measured.warnings, *_warnings(novelty, bundle)),
+        probabilities=dict(zip(bundle.description.classes, decided.probabilities, strict=True)) if rows else {},
+        tiles_total=prepared.total,
+        tiles=_tile_results(prepared.corners, rows, prepared.frame_px_per_field_px, bundle),
+        novelty=novelty,
+        model=bundle.identity,
+        ms={**measured.ms, **watch.ms},
+    )
+
+
 def classify(frame: Frame, model: Model) -> FrameResult:
-    """Judge a frame.
+    """Judge a frame: :func:`prepare` and :func:`judge` one after the other.
 
     Parameters
     ----------
@@ -101,41 +196,14 @@ def classify(frame: Frame, model: Model) -> FrameResult:
     Returns
     -------
     FrameResult
-        With a verdict; a frame that is not usable is indeterminate and never reaches the model.
+        With a verdict.
 
     Raises
     ------
     ScaleError
         When the frame's pixel size is out of range, or too coarse for the model.
     """
-    bundle, description = model.bundle, model.bundle.description
-    watch = Stopwatch()
-    look = _look(frame, description.um_per_px, watch)
-    # Before the network has filled the processor's caches with other things.
-    shape = morphology.measure(look.field, look.nuclei) if look.quality.usable else None
-    corners, total = _corners(look, bundle) if look.quality.usable else (tiling.NO_CORNERS, 0)
-    tiles = tiling.cut(look.field.pixels, corners, description.tiling.tile_px)
-    watch.stage("tile")
-    outputs = model.runtime.run(tiles) if len(tiles) else None
-    rows = [] if outputs is None else [tuple(row) for row in verdict.softmax(outputs.logits).tolist()]
-    watch.stage("infer")
-    novelty = (
-        None if outputs is None else verdict.novelty(outputs.embeddings, bundle.novelty_mean, bundle.novelty_whitening)
-    )
-    decided = _decide(look.quality, rows, novelty, bundle)
-    watch.stage("verdict")
-    return replace(
-        _measured(frame, look, watch),
-        verdict=decided.label,
-        reason=decided.reason,
-        warnings=_warnings(novelty, bundle),
-        probabilities=dict(zip(description.classes, decided.probabilities, strict=True)) if rows else {},
-        tiles_total=total,
-        tiles=_tile_results(corners, rows, _frame_px_per_field_px(frame, look.field), bundle),
-        morphology=shape,
-        novelty=novelty,
-        model=bundle.identity,
-    )
+    return judge(prepare(frame, model.bundle), model)
 
 
 def _corners(look: _Look, bundle: Bundle) -> tuple[tiling.Corners, int]:

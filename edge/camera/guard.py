@@ -170,7 +170,7 @@ class GuardedCamera:
             except CameraError as error:
                 failure = error
                 self._lose()
-                self._closed = self.finite
+                self._closed = self._closed or self.finite
                 if self.finite or not self._back_off.attempts:
                     raise
                 if not delays_s:
@@ -182,7 +182,10 @@ class GuardedCamera:
         raise EndOfFrames(self.name)
 
     def close(self) -> None:
-        """Release the camera; one that hangs is left to the end of the process. Takes a second at most."""
+        """Release the camera; one that hangs is left to the end of the process. Takes a second at most.
+
+        May be called from another thread than the one that reads.
+        """
         self._closed = True
         self._end_worker()
 
@@ -199,13 +202,18 @@ class GuardedCamera:
     def _reopen(self, told: Teller) -> None:
         if self._worker is None:
             self._open()
+            if self._closed:  # meanwhile, by another thread
+                self._end_worker()
+                raise EndOfFrames(self.name)
             self._count(reopened=1)
             told("camera reopened", self.counters.summary())
 
     def _capture(self) -> Frame:
-        assert self._worker is not None
+        worker = self._worker
+        if worker is None:  # closed meanwhile, by another thread
+            raise EndOfFrames(self.name)
         try:
-            frame = self._limited(self._worker.read())
+            frame = self._limited(worker.read())
         except ImageError:
             self._count(unreadable=1)
             raise
@@ -225,9 +233,9 @@ class GuardedCamera:
         self._end_worker()
 
     def _end_worker(self) -> None:
-        if self._worker is not None:
-            self._worker.end(CLOSE_TIMEOUT_S)
-            self._worker = None
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.end(CLOSE_TIMEOUT_S)
 
     def _count(self, **more: int) -> None:
         self.counters = replace(self.counters, **{name: getattr(self.counters, name) + n for name, n in more.items()})

@@ -3,6 +3,7 @@
 import time
 from contextlib import contextmanager
 from itertools import islice
+from threading import Event
 
 import numpy as np
 import pytest
@@ -61,9 +62,9 @@ def scripted():
         camera.close()
 
 
-def watched(frames):
+def watched(frames, shown=None):
     """Collect what is shown, and what ended it."""
-    shown = []
+    shown = [] if shown is None else shown
     try:
         for each in frames:
             shown.append(each)
@@ -170,16 +171,18 @@ def test_a_camera_that_does_not_come_back_leaves_the_verdict_so_far(journal, scr
 
 
 def test_an_interruption_leaves_the_verdict_so_far(journal, scripted, model, cells):
-    waits = iter([None, None, KeyboardInterrupt()])
+    shown, unplugged = [], Event()
 
     @contextmanager
-    def interrupted_at_the_third_wait():
-        if interruption := next(waits):
-            raise interruption
+    def interrupted_after_two_frames():
+        if len(shown) == 2:
+            raise KeyboardInterrupt
         yield
 
     with Session(journal, "S-1", model=model) as session:
-        shown, ending = watched(run(scripted(*[cells] * 5), session, waiting=interrupted_at_the_third_wait))
+        frames = run(scripted(cells, cells, unplugged), session, waiting=interrupted_after_two_frames)
+        _, ending = watched(frames, shown)
+    unplugged.set()
     assert isinstance(ending, KeyboardInterrupt)
     assert [type(each) for each in shown] == [Logged, Logged, Finished]
     assert journal.samples()[0].result == shown[-1].decided
@@ -190,7 +193,8 @@ def test_who_stops_listening_leaves_the_verdict_so_far(journal, scripted, model,
         frames = run(scripted(cells, cells), session)
         next(frames)
         frames.close()
-    assert journal.samples()[0].result.frames == 1
+    # The other one was captured meanwhile, or was not.
+    assert journal.samples()[0].result.frames == len(list(journal.frames())) in (1, 2)
 
 
 def test_a_failing_journal_stops_the_session_and_keeps_what_was_shown(tmp_path, scripted, model, cells):

@@ -1,0 +1,267 @@
+"""The line that frames go along: captured, prepared and judged, each in a thread of its own, and given out in order.
+
+Cameras, OpenCV and the runtimes let other threads run while they work, so that frames follow each other as fast as the
+slowest of the stages. The belts between them are short: what a stage cannot take yet waits before it, and memory does
+not grow. Logging is left to whoever takes the outcomes off the line, since a journal belongs to one thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread
+from types import TracebackType
+from typing import Any
+
+from edge import pipeline
+from edge.belt import Belt
+from edge.camera import EndOfFrames
+from edge.camera.guard import Teller
+from edge.errors import ImageError
+from edge.frame import Frame, Pixels
+from edge.model import Model
+from edge.result import FrameResult
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shot:
+    """A frame that is asked for, or an errand that must overtake no frame.
+
+    Attributes
+    ----------
+    take : callable or None
+        Captures the frame, and tells what happens to the camera meanwhile; None: there is none to capture.
+    may_drop : bool
+        Whether a newer frame may take this one's place while it waits: only the newest matters.
+    errand : object
+        Whatever the one who asks wants back with the outcome.
+    """
+
+    take: Callable[[Teller], Frame] | None = None
+    may_drop: bool = False
+    errand: Any = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A frame that went along the whole line.
+
+    Attributes
+    ----------
+    shot : Shot
+        What was asked for.
+    result : FrameResult
+        What was found; without a verdict where there is no model.
+    pixels : ndarray or None
+        The frame, shape (height, width, 3), uint8, BGR, where pictures are kept.
+    """
+
+    shot: Shot
+    result: FrameResult
+    pixels: Pixels | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Broken:
+    """A frame that came to nothing. After any error but an ``ImageError`` nothing more is captured.
+
+    Attributes
+    ----------
+    shot : Shot
+        What was asked for.
+    error : BaseException
+        Why.
+    """
+
+    shot: Shot
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Passed:
+    """An errand whose turn has come: every frame asked for before it has been given out.
+
+    Attributes
+    ----------
+    shot : Shot
+        The errand.
+    """
+
+    shot: Shot
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What happened to the camera; given out at once.
+
+    Attributes
+    ----------
+    kind, detail : str
+        What, in a word or two, and a sentence on it.
+    """
+
+    kind: str
+    detail: str
+
+
+Outcome = Judged | Broken | Passed | Told
+
+
+@dataclass(slots=True, eq=False)
+class _Piece:
+    shot: Shot
+    frame: Frame | None = None
+    prepared: pipeline.Prepared | None = None
+    outcome: Judged | Broken | Passed | None = None
+
+
+class Line:
+    """Frames on their way from the camera to their verdict.
+
+    A context manager; leaving it, nothing more is captured and what is in hand is left behind. Whoever wants that too
+    calls :meth:`close`, and takes outcomes off until it :attr:`is_done`.
+
+    Parameters
+    ----------
+    shots : iterator of Shot
+        What is captured, asked for in the capturing thread: it may wait for its time. The line ends with it.
+    model : Model or None
+        By which frames are judged; None only measures them.
+    keeps_pixels : bool
+        Whether the outcomes have the frames' pixels.
+    bell : SimpleQueue, optional
+        Rung when there is something to take; who rings it too wakes the one who waits, even from a signal handler.
+    """
+
+    def __init__(
+        self,
+        shots: Iterator[Shot],
+        model: Model | None,
+        *,
+        keeps_pixels: bool = False,
+        bell: SimpleQueue[None] | None = None,
+    ) -> None:
+        self._shots, self._model, self._keeps_pixels = shots, model, keeps_pixels
+        self._bell: SimpleQueue[None] = SimpleQueue() if bell is None else bell
+        self._taken: Belt[_Piece] = Belt(yields=lambda waiting, newer: waiting.shot.may_drop and newer.shot.may_drop)
+        self._prepared: Belt[_Piece] = Belt()
+        self._out: Belt[_Piece] = Belt(places=2)
+        self._told: deque[Told] = deque()
+        self._begun_s: dict[str, float] = {}
+        stages = (
+            ("capture", self._capture, ()),
+            ("prepare", self._go, (self._prepare, self._taken, self._prepared)),
+            ("judge", self._go, (self._judge, self._prepared, self._out)),
+        )
+        for name, work, arguments in stages:
+            # Daemons, so that a driver or a runtime that never returns cannot keep the process alive.
+            Thread(target=work, name=name, args=arguments, daemon=True).start()
+
+    @property
+    def dropped(self) -> int:
+        """How many frames made way for newer ones."""
+        return self._taken.dropped
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing will be given out any more."""
+        return not self._told and self._out.is_done
+
+    def stalled_s(self) -> float:
+        """Say for how many seconds a stage has been at one frame; 0 when none is. Cameras have limits of their own."""
+        begun_s = min(self._begun_s.copy().values(), default=None)
+        return 0.0 if begun_s is None else time.monotonic() - begun_s
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait until there may be something to take, the bell rings or time is up; interrupted, it loses nothing."""
+        is_waiting = not self._told and self._out.is_empty and not self.is_done
+        with suppress(Empty):
+            self._bell.get(block=is_waiting, timeout=timeout_s if is_waiting else None)
+            while True:
+                self._bell.get_nowait()
+
+    def pop(self) -> Outcome | None:
+        """Take the next outcome off; None when there is none now."""
+        if self._told:
+            return self._told.popleft()
+        piece = self._out.get_at_once()
+        return None if piece is None else piece.outcome
+
+    def close(self) -> None:
+        """Capture no more; frames that are captured still come out."""
+        self._taken.close()
+
+    def __enter__(self) -> Line:
+        """Return the line."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave behind what is in hand."""
+        for belt in (self._taken, self._prepared, self._out):
+            belt.close()
+
+    def _capture(self) -> None:
+        try:
+            for shot in self._shots:
+                try:
+                    frame = None if shot.take is None else shot.take(self._tell)
+                    piece = _Piece(shot, frame, outcome=Passed(shot) if frame is None else None)
+                    del frame
+                except EndOfFrames:
+                    break
+                except BaseException as error:  # whatever it is, it belongs to the one who takes it off
+                    piece = _Piece(shot, outcome=Broken(shot, error))
+                goes_on = not isinstance(piece.outcome, Broken) or isinstance(piece.outcome.error, ImageError)
+                if not self._taken.put(piece) or not goes_on:
+                    break
+                # A frame takes 15 MB, which must not stay while the next one is captured.
+                del piece, shot
+        finally:
+            self._taken.close()
+
+    def _go(self, work: Callable[[_Piece], None], source: Belt[_Piece], target: Belt[_Piece]) -> None:
+        while (piece := source.get()) is not None:
+            if piece.outcome is None:
+                self._begun_s[work.__name__] = time.monotonic()
+                try:
+                    work(piece)
+                except BaseException as error:
+                    piece.outcome = Broken(piece.shot, error)
+                self._begun_s.pop(work.__name__)
+            target.put(piece)
+            del piece
+            self._ring(target)
+        target.close()
+        self._ring(target)
+
+    def _prepare(self, piece: _Piece) -> None:
+        assert piece.frame is not None
+        if self._model is None:
+            piece.outcome = self._judged(piece, pipeline.measure(piece.frame))
+        else:
+            piece.prepared = pipeline.prepare(piece.frame, self._model.bundle)
+        if not self._keeps_pixels:
+            piece.frame = None
+
+    def _judge(self, piece: _Piece) -> None:
+        assert piece.prepared is not None
+        assert self._model is not None
+        piece.outcome = self._judged(piece, pipeline.judge(piece.prepared, self._model))
+
+    def _judged(self, piece: _Piece, result: FrameResult) -> Judged:
+        kept = piece.frame if self._keeps_pixels else None
+        return Judged(piece.shot, result, None if kept is None else kept.pixels)
+
+    def _ring(self, target: Belt[_Piece]) -> None:
+        if target is self._out:
+            self._bell.put(None)
+
+    def _tell(self, kind: str, detail: str) -> None:
+        self._told.append(Told(kind, detail))
+        self._bell.put(None)
