@@ -32,14 +32,15 @@ from trainer.augment import Augmentation
 from trainer.cells import Cells, extract, together
 from trainer.errors import TrainingFailed
 from trainer.evaluate import Judged
+from trainer.manifest import LabelledField
 from trainer.networks import NETWORKS
 from trainer.sampling import Batches, weights
 
 MARGIN = 1.5
 """Tiles are cut so much larger than the network's, so that they can be turned and zoomed without an empty corner."""
 
-MOST_HELD_OUT = 3000
-"""Tiles of the test part that the run keeps for the converter's parity check."""
+MOST_HELD_OUT = 6000
+"""Tiles of the test part that the run keeps for the converter's parity check, of whole fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,11 +333,21 @@ def _arrays(training: Cells, test: Cells, settings: Settings) -> dict[str, NDArr
     rng = np.random.default_rng(settings.seed)
     representative = rng.choice(len(training.labels), min(400, len(training.labels)), p=weights(training))
     held_out = test if len(test.labels) else training
-    kept = rng.permutation(len(held_out.labels))[:MOST_HELD_OUT]
+    shuffled = rng.permutation(np.unique(held_out.fields))
+    enough = np.cumsum(np.bincount(held_out.fields)[shuffled]) <= MOST_HELD_OUT
+    enough[0] = True
+    fields = np.sort(shuffled[enough])
+    kept = np.isin(held_out.fields, fields)
     margin = (training.tiles.shape[1] - settings.tile_px) // 2
     middle = slice(margin, margin + settings.tile_px)
     return {
         _run.CALIBRATION: training.tiles[representative][:, middle, middle],
         _run.HELD_OUT_TILES: held_out.tiles[kept][:, middle, middle],
         _run.HELD_OUT_LABELS: held_out.labels[kept],
+        _run.HELD_OUT_FIELDS: np.searchsorted(fields, held_out.fields[kept]),
+        _run.HELD_OUT_SOURCES: np.array([_origin(held_out.sources[field]) for field in fields]),
     }
+
+
+def _origin(source: LabelledField) -> tuple[str, str, str]:
+    return source.label, source.group, source.lab

@@ -8,6 +8,8 @@ network.keras           the trained network: tiles, float32 0 to 255, in; logits
 calibration.npy         tiles, uint8, (n, tile, tile, 3): the representative dataset, from the training part
 held-out-tiles.npy      tiles, uint8, of fields that training did not see, for the parity check
 held-out-labels.npy     their classes, int64, (n,)
+held-out-fields.npy     the field that each is from, int64, (n,): a row of the sources
+held-out-sources.npy    class, group and laboratory of each of these fields, text, (fields, 3)
 novelty.npy             mean and whitening of the embeddings, as in the bundle
 report.json, card.md    figures and the model card
 ======================  =====================================================================================
@@ -30,6 +32,8 @@ NETWORK = "network.keras"
 CALIBRATION = "calibration.npy"
 HELD_OUT_TILES = "held-out-tiles.npy"
 HELD_OUT_LABELS = "held-out-labels.npy"
+HELD_OUT_FIELDS = "held-out-fields.npy"
+HELD_OUT_SOURCES = "held-out-sources.npy"
 NOVELTY = "novelty.npy"
 CARD = "card.md"
 REPORT = "report.json"

@@ -70,6 +70,10 @@ def test_a_run_holds_all_that_the_converter_needs(fitted):
     assert tiles.shape == (len(labels), 32, 32, 3)
     # Of the group held out, all of myeloma.
     assert set(labels.tolist()) == {1}
+    fields, sources = (runs.array(folder, name) for name in (runs.HELD_OUT_FIELDS, runs.HELD_OUT_SOURCES))
+    assert sources.tolist() == [["MM", "violet-MM-0", "violet"]] * 2
+    assert sorted(set(fields.tolist())) == [0, 1]
+    assert len(fields) == len(labels)
     assert runs.array(folder, runs.CALIBRATION).shape[1:] == (32, 32, 3)
     assert runs.array(folder, runs.NOVELTY).shape == (65, 64)
     report = json.loads((folder / runs.REPORT).read_bytes())
