@@ -211,3 +211,9 @@ class ServiceUnavailable(WbcError, ConnectionError):
     """Raised when the service does not run, does not answer, or refuses what it was asked."""
 
     exit_code = 55
+
+
+class DataError(WbcError, ValueError):
+    """Raised when a manifest or its images cannot be trained on, or compared on."""
+
+    exit_code = 60

@@ -245,7 +245,7 @@ class Line:
         if self._model is None:
             piece.outcome = self._judged(piece, pipeline.measure(piece.frame))
         else:
-            piece.prepared = pipeline.prepare(piece.frame, self._model.bundle)
+            piece.prepared = pipeline.prepare(piece.frame, self._model.bundle.description)
         if not self._keeps_pixels:
             piece.frame = None
 

@@ -10,6 +10,7 @@ import numpy as np
 from edge import verdict
 from edge.frame import Frame, Pixels
 from edge.model import Bundle, Model
+from edge.model.description import Description, Tiling
 from edge.result import INDETERMINATE, FrameResult, TileResult
 from edge.vision import field, morphology, nuclei, quality, tiling
 from edge.vision.field import Field
@@ -113,15 +114,15 @@ class Prepared:
     frame_px_per_field_px: tuple[float, float]
 
 
-def prepare(frame: Frame, bundle: Bundle) -> Prepared:
+def prepare(frame: Frame, description: Description) -> Prepared:
     """Bring a frame to a model's scale, measure it, and cut the tiles that the model will judge.
 
     Parameters
     ----------
     frame : Frame
         The captured field.
-    bundle : Bundle
-        The model's bundle.
+    description : Description
+        The model's description.
 
     Returns
     -------
@@ -134,11 +135,11 @@ def prepare(frame: Frame, bundle: Bundle) -> Prepared:
         When the frame's pixel size is out of range, or too coarse for the model.
     """
     watch = Stopwatch()
-    look = _look(frame, bundle.description.um_per_px, watch)
+    look = _look(frame, description.um_per_px, watch)
     # Before the network has filled the processor's caches with other things.
     shape = morphology.measure(look.field, look.nuclei) if look.quality.usable else None
-    corners, total = _corners(look, bundle) if look.quality.usable else (tiling.NO_CORNERS, 0)
-    tiles = tiling.cut(look.field.pixels, corners, bundle.description.tiling.tile_px)
+    corners, total = _corners(look, description.tiling) if look.quality.usable else (tiling.NO_CORNERS, 0)
+    tiles = tiling.cut(look.field.pixels, corners, description.tiling.tile_px)
     watch.stage("tile")
     measured = replace(_measured(frame, look, watch), morphology=shape)
     return Prepared(measured, tiles, corners, total, _frame_px_per_field_px(frame, look.field))
@@ -203,11 +204,10 @@ def classify(frame: Frame, model: Model) -> FrameResult:
     ScaleError
         When the frame's pixel size is out of range, or too coarse for the model.
     """
-    return judge(prepare(frame, model.bundle), model)
+    return judge(prepare(frame, model.bundle.description), model)
 
 
-def _corners(look: _Look, bundle: Bundle) -> tuple[tiling.Corners, int]:
-    settings = bundle.description.tiling
+def _corners(look: _Look, settings: Tiling) -> tuple[tiling.Corners, int]:
     if settings.strategy == "nuclei":
         corners = tiling.around(look.nuclei.centres, settings.tile_px)
         return corners[: settings.most_tiles], len(corners)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from edge.errors import WbcError
+from edge.errors import DataError, WbcError
 
-
-class DataError(WbcError, ValueError):
-    """Raised when a manifest or its images cannot be trained on."""
-
-    exit_code = 60
+__all__ = ["DataError", "TrainingFailed"]
 
 
 class TrainingFailed(WbcError, ArithmeticError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -13,10 +12,9 @@ from edge.camera.decode import IMAGE_SUFFIXES, read_image
 from edge.camera.file import find_files
 from edge.camera.header import read_header
 from edge.frame import Pixels
+from edge.manifest import crop
 from trainer.errors import DataError
-from trainer.manifest import LabelledField, Roi
-
-Picture = TypeVar("Picture", bound=NDArray[Any])
+from trainer.manifest import LabelledField
 
 
 def below(folder: Path) -> list[Path]:
@@ -98,33 +96,3 @@ def read_mask(source: LabelledField, path: Path) -> NDArray[np.uint8]:
     stained = (mask > 0).astype(np.uint8)
     whole = cv2.resize(stained, (header.width_px, header.height_px), interpolation=cv2.INTER_NEAREST)
     return np.asarray(crop(whole, source.roi, source.path), np.uint8)
-
-
-def crop(picture: Picture, roi: Roi | None, path: Path) -> Picture:
-    """Cut out a region of interest.
-
-    Parameters
-    ----------
-    picture : ndarray
-        Shape (height, width) or (height, width, channels).
-    roi : Roi or None
-        The region; None is the whole.
-    path : Path
-        The picture's file, for the error.
-
-    Returns
-    -------
-    ndarray
-        A view of the picture.
-
-    Raises
-    ------
-    DataError
-        When the region reaches out of the picture.
-    """
-    if roi is None:
-        return picture
-    height, width = picture.shape[:2]
-    if roi.x + roi.width > width or roi.y + roi.height > height:
-        raise DataError(f"{path}, roi {roi}", f"reaches out of a picture of {width}x{height} pixels", "Correct it")
-    return picture[roi.y : roi.y + roi.height, roi.x : roi.x + roi.width]  # type: ignore[return-value]

@@ -12,6 +12,7 @@ import numpy as np
 from edge.camera.decode import read_image
 from edge.errors import ScaleError, WbcError
 from edge.frame import Pixels
+from edge.manifest import crop
 from edge.vision import morphology, nuclei
 from edge.vision.field import prepare
 from trainer import pictures
@@ -96,7 +97,7 @@ def _evenly(length: int, most: int) -> list[int]:
 def _look_at(source: LabelledField, is_measured: bool) -> Seen:
     try:
         whole = read_image(source.path)
-        pixels = pictures.crop(whole, source.roi, source.path)
+        pixels = crop(whole, source.roi, source.path)
     except WbcError as error:
         return Seen(source, problem=str(error))
     cover, problems = {}, []
