@@ -1,4 +1,4 @@
-"""What such devices suffer: full, read-only and failing disks, clocks that jump, cameras that lie, memory that runs out."""
+"""What such devices suffer: full and failing disks, clocks that jump, cameras that lie, memory that runs out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -80,6 +80,19 @@ def take(one: Service, enough: int) -> set[int]:
     return acknowledged
 
 
+def take_until_refused(one: Service, acknowledged: set[int]) -> None:
+    """Have frames taken until one is refused."""
+    for _ in range(2000):
+        acknowledged.add(one.ask("frame")["record"])
+
+
+def fill(file: Path) -> None:
+    """Write until there is no space left."""
+    with suppress(OSError), file.open("wb", buffering=0) as stream:
+        while stream.write(bytes(4096)):
+            pass
+
+
 @pytest.mark.parametrize("disk", [memory_disk, small_disk], ids=["tmpfs", "ext4"])
 def test_a_full_disk_stops_it_from_taking_frames_and_space_lets_it_go_on(
     service: Callable[..., Service], tmp_path: Path, disk: Callable[..., Iterator[Path]]
@@ -88,21 +101,9 @@ def test_a_full_disk_stops_it_from_taking_frames_and_space_lets_it_go_on(
         one = service("keep_free_mb = 0\n", place / "state")
         acknowledged = take(one, 5)
         ballast = place / "ballast"
-        with ballast.open("wb", buffering=0) as file:
-            try:
-                while file.write(bytes(4096)):
-                    pass
-            except OSError as error:
-                assert error.strerror == "No space left on device"
-        refused = False
-        deadline_s = time.monotonic() + 60
-        while not refused and time.monotonic() < deadline_s:
-            try:
-                acknowledged.add(one.ask("frame")["record"])
-            except ServiceUnavailable as error:
-                refused = True
-                assert "full" in str(error), error
-        assert refused
+        fill(ballast)
+        with pytest.raises(ServiceUnavailable, match="full"):
+            take_until_refused(one, acknowledged)
         assert "full" in one.until(lambda report: report["state"] == "degraded")["reason"]
         ballast.unlink()
         one.until(lambda report: report["state"] == "ready")
@@ -137,15 +138,18 @@ def test_a_disk_that_becomes_read_only_degrades_it_until_it_can_be_written_again
     with small_disk(tmp_path, 30) as place:
         one = service("keep_free_mb = 0\n", place / "state")
         acknowledged = take(one, 5)
-        # As the kernel does when the disk fails, also under files that are open for writing.
-        subprocess.run(["mount", "-o", "remount,ro", place], check=False)
-        if os.access(place, os.W_OK):
-            Path("/proc/sysrq-trigger")  # never: it would remount every disk of this machine
-            pytest.skip("this kernel does not remount a disk that is in use")
+        # The kernel takes an error of this disk's file system for real, and makes it read-only under open files.
+        subprocess.run(["mount", "-o", "remount,errors=remount-ro", place], check=True)
+        device = subprocess.run(["findmnt", "-no", "SOURCE", place], capture_output=True, text=True, check=True)
+        name = Path(device.stdout.strip()).name
+        Path(f"/sys/fs/ext4/{name}/trigger_fs_error").write_text("wbc-edge's test of a failing disk")
         with pytest.raises(ServiceUnavailable):
             one.ask("frame")
-        assert one.until(lambda report: report["state"] == "degraded")["reason"]
-        subprocess.run(["mount", "-o", "remount,rw", place], check=True)
+        assert "disk" in one.until(lambda report: report["state"] == "degraded")["reason"]
+        # It is degraded and lets go of the disk, which then can be mended and comes back.
+        subprocess.run(["umount", place], check=True)
+        subprocess.run(["e2fsck", "-y", tmp_path / "disk.img"], check=False, capture_output=True)
+        subprocess.run(["mount", "-o", "loop", tmp_path / "disk.img", place], check=True)
         one.until(lambda report: report["state"] == "ready")
         acknowledged |= take(one, 5)
         assert one.end() == 0
@@ -156,16 +160,18 @@ def test_a_disk_that_fails_now_and_then_loses_no_acknowledged_row(
     service: Callable[..., Service], tmp_path: Path, figures
 ) -> None:
     needs("fiu-run")
+    one = service("keep_free_mb = 0\n", under=("fiu-run", "-x"))
+    acknowledged = take(one, 5)
     failures = []
-    for call in ("posix/io/rw/pwrite", "posix/io/rw/pwrite64", "posix/io/sync/fsync", "posix/io/sync/fdatasync"):
-        failures += ["-c", f"enable_random name={call},probability=0.05"]
-    one = service("keep_free_mb = 0\n", under=("fiu-run", "-x", *failures))
-    acknowledged = take(one, 100)
+    for call in ("rw/pwrite", "rw/pwrite64", "sync/fsync", "sync/fdatasync"):
+        failures += ["-c", f"enable_random name=posix/io/{call},probability=0.01"]
+    subprocess.run(["fiu-ctrl", *failures, str(one.process.pid)], check=True)
+    acknowledged |= take(one, 100)
     troubles = one.log.count("tried again in")
     one.end()
     assert troubles > 0, "no failure was injected"
     assert acknowledged <= one.rows()
-    figures("5 % of disk writes and syncs fail", acknowledged=len(acknowledged), lost=0, degraded_times=troubles)
+    figures("1 % of disk writes and syncs fail", acknowledged=len(acknowledged), lost=0, degraded_times=troubles)
 
 
 @pytest.mark.parametrize("sign", ["+", "-"])
@@ -197,7 +203,6 @@ def test_a_clock_that_jumps_ten_years_changes_times_and_nothing_else(
     after |= take(one, 5)
     assert one.end() == 0
     assert before | after <= one.rows()
-    assert one.status() == {}
 
 
 def test_a_camera_that_hangs_is_left_and_opened_again(service: Callable[..., Service], figures) -> None:
@@ -241,16 +246,15 @@ def test_black_and_short_and_stale_frames_are_logged_for_what_they_are(service: 
     one.mode.write_text("black")
     black = one.ask("frame")
     assert black["verdict"] == "indeterminate"
-    one.mode.write_text("short")
-    with pytest.raises(ServiceUnavailable):
-        one.ask("frame")
-    one.mode.write_text("stale")
-    with pytest.raises(ServiceUnavailable):
-        for _ in range(5):
-            one.ask("frame")
-    one.mode.write_text("good")
-    one.until(lambda report: report["state"] == "ready")
-    take(one, 2)
+    for wrong, why in (("short", "640x480 and then 640x160"), ("stale", "same picture twice")):
+        acknowledged = take(one, 1)
+        one.mode.write_text(wrong)
+        with pytest.raises(ServiceUnavailable, match=why):
+            take_until_refused(one, acknowledged)
+        assert one.until(lambda report: report["state"] == "degraded")["camera_lost"] >= 5
+        one.mode.write_text("good")
+        one.until(lambda report: report["state"] == "ready")
+        assert acknowledged <= one.rows()
     assert one.end() == 0
 
 
@@ -284,10 +288,8 @@ def test_memory_that_runs_out_ends_at_most_the_process(service: Callable[..., Se
     one.mode.write_text("good")
     one.config.write_text(one.config.read_text().replace("640x480", "5120x3840"))
     one.mode.with_suffix(".fields.npy").unlink()
-    try:
+    with suppress(ServiceUnavailable):
         one.ask("reload")
-    except ServiceUnavailable:
-        pass
     while one.process.poll() is None and time.monotonic() < deadline_s:
         if one.status().get("state") == "degraded":
             break

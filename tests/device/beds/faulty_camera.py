@@ -1,7 +1,7 @@
-"""Runs wbc-edge with one more kind of camera, `faulty:FILE`, which does at each frame what the file says at that moment.
+"""Runs wbc-edge with one more kind of camera, `faulty:FILE`, which does at each frame what the file then says.
 
-``good``, ``black``, ``short`` (fewer rows than asked for), ``stale`` (the frame before, again and again), ``lost`` (raises)
-or ``hang`` (until the file says otherwise).
+``good``, ``black``, ``short`` (fewer rows than asked for), ``stale`` (one frame again and again), ``lost`` (raises) or
+``hang`` (until the file says otherwise).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A virtual machine of 1 GiB whose power can be cut; its processor is emulated, so it is slow and says nothing of speed."""
+"""A virtual machine of 1 GiB whose power can be cut; its processor is emulated, so it says nothing of speed."""
 
 from __future__ import annotations
 
