@@ -2,7 +2,8 @@
 
 Drivers block for ever, USB cables loosen. One worker thread owns the camera; every open and every capture
 has a time limit. A thread that does not come back is left behind (Python cannot end it), and the camera is
-opened anew by another one.
+opened anew by another one. So it is when it gives what no sensor does: the picture before once more, or one of
+another size.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TypeVar
 
+import numpy as np
+
 from edge.camera import open_camera
 from edge.camera.base import Camera, CameraSettings, EndOfFrames
 from edge.errors import CameraError, CameraLost, CameraTimeout, ImageError
-from edge.frame import Frame
+from edge.frame import Frame, Pixels
 
 T = TypeVar("T")
 
@@ -34,6 +37,9 @@ def told_nobody(kind: str, detail: str) -> None:
 
 CLOSE_TIMEOUT_S = 1.0
 """A person who pressed Ctrl-C waits no longer than this for a driver."""
+
+_SAMPLED_PX = 16
+"""Every so many-th pixel of a row and a column is compared: noise changes some of them from frame to frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +145,7 @@ class GuardedCamera:
         self._opener = opener
         self._sleep = sleep
         self._worker: _Worker | None = None
+        self._before: tuple[tuple[int, ...], Pixels] | None = None
         self._closed = False
         self.finite = self._open().finite
 
@@ -217,9 +224,23 @@ class GuardedCamera:
         except ImageError:
             self._count(unreadable=1)
             raise
+        if not self.finite:
+            self._compare(frame)
         self._count(frames=1)
         self._settings = replace(self._settings, first_sequence=frame.sequence + 1)
         return frame
+
+    def _compare(self, frame: Frame) -> None:
+        """Refuse a frame that cannot be the next one; one without any contrast, as of a dark field, proves nothing."""
+        shape, seen = frame.pixels.shape, frame.pixels[::_SAMPLED_PX, ::_SAMPLED_PX].copy()
+        if self._before is not None:
+            usual, before = self._before
+            if shape != usual:
+                sizes = " and then ".join(f"{each[1]}x{each[0]}" for each in (usual, shape))
+                raise CameraLost(self.name, f"it gave {sizes} pixels", "Check cable and power")
+            if seen.min() != seen.max() and np.array_equal(seen, before):
+                raise CameraLost(self.name, "it gave the same picture twice", "Check cable and power")
+        self._before = shape, seen
 
     def _limited(self, answer: Future[T]) -> T:
         done, _ = wait([answer], self._settings.timeout_s)

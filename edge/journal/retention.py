@@ -21,6 +21,19 @@ _DAY_S = 86_400.0
 _EARLIEST_S = 1_735_689_600.0
 """2025: an earlier time is of a clock that had not been set, and says nothing of age."""
 
+_LONGEST_PAUSE_S = 7 * _DAY_S
+"""From one frame to the next no more than this counts: a clock that jumps ten years makes nothing ten years old."""
+
+_OLDER = """
+WITH pauses AS (
+    SELECT record, lead(wall_time_s, 1, :now_s) OVER (ORDER BY record) - wall_time_s AS pause_s
+    FROM frames WHERE wall_time_s > :earliest_s
+), ages AS (
+    SELECT record, sum(min(max(pause_s, 0.0), :longest_s)) OVER (ORDER BY record DESC) AS age_s FROM pauses
+)
+SELECT record FROM ages WHERE age_s > :age_s ORDER BY record
+"""
+
 _ORPHAN_AGE_S = 3_600.0
 """A picture is written before it is logged, but never an hour before."""
 
@@ -34,7 +47,8 @@ class Policy:
     Attributes
     ----------
     picture_days, frame_days : float or None
-        Age over which pictures, and frames with all that is logged of them, go.
+        Age over which pictures, and frames with all that is logged of them, go. A pause of more than a week counts as
+        a week.
     picture_mb : float or None
         Megabytes that all pictures together may take.
     free_mb : float or None
@@ -79,7 +93,6 @@ class _Kept:
     kind: str
     file: Path
     size_bytes: int
-    wall_time_s: float
 
 
 def prune(
@@ -116,8 +129,8 @@ def prune(
     gone = Pruned()
     kept = list(_pictures(journal, policy.reviewed_first))
     if policy.picture_days is not None:
-        limit_s = now_s - policy.picture_days * _DAY_S
-        old = [picture for picture in kept if _EARLIEST_S < picture.wall_time_s < limit_s]
+        older = set(_older(journal, policy.picture_days, now_s))
+        old = [picture for picture in kept if picture.record in older]
         gone += _forget(journal, old, f"older than {policy.picture_days:g} days")
         kept = [picture for picture in kept if picture not in set(old)]
     if policy.picture_mb is not None:
@@ -129,7 +142,7 @@ def prune(
         missing = (policy.free_mb - free_mb(journal.path.parent)) * 1e6
         gone += _forget(journal, _enough(kept, missing), f"less than {policy.free_mb:g} MB are free")
     if policy.frame_days is not None:
-        gone += _forget_frames(journal, now_s - policy.frame_days * _DAY_S, policy.frame_days)
+        gone += _forget_frames(journal, _older(journal, policy.frame_days, now_s), policy.frame_days)
     _remove_orphans(journal, now_s)
     return gone
 
@@ -137,8 +150,7 @@ def prune(
 def _pictures(journal: Journal, reviewed_first: bool) -> Iterator[_Kept]:
     with journal.transaction() as connection:
         rows = connection.execute(
-            "SELECT pictures.*, frames.wall_time_s, record IN (SELECT record FROM reviews) AS reviewed"
-            " FROM pictures JOIN frames USING (record)"
+            "SELECT pictures.*, record IN (SELECT record FROM reviews) AS reviewed FROM pictures"
             f" ORDER BY reviewed {'DESC' if reviewed_first else 'ASC'}, record, kind"
         ).fetchall()
     for row in rows:
@@ -147,7 +159,7 @@ def _pictures(journal: Journal, reviewed_first: bool) -> Iterator[_Kept]:
             size_bytes = file.stat().st_size
         except OSError:
             size_bytes = 0
-        yield _Kept(row["record"], row["kind"], file, size_bytes, row["wall_time_s"] or 0.0)
+        yield _Kept(row["record"], row["kind"], file, size_bytes)
 
 
 def _enough(pictures: list[_Kept], excess_bytes: float) -> list[_Kept]:
@@ -176,12 +188,13 @@ def _forget(journal: Journal, pictures: list[_Kept], why: str) -> Pruned:
     return Pruned(pictures=len(pictures), picture_bytes=sum(picture.size_bytes for picture in pictures))
 
 
-def _forget_frames(journal: Journal, limit_s: float, days: float) -> Pruned:
+def _older(journal: Journal, days: float, now_s: float) -> list[int]:
+    limits = {"age_s": days * _DAY_S, "now_s": now_s, "earliest_s": _EARLIEST_S, "longest_s": _LONGEST_PAUSE_S}
     with journal.transaction() as connection:
-        rows = connection.execute(
-            "SELECT record FROM frames WHERE wall_time_s > ? AND wall_time_s < ?", (_EARLIEST_S, limit_s)
-        )
-        records = [row["record"] for row in rows]
+        return [row["record"] for row in connection.execute(_OLDER, limits)]
+
+
+def _forget_frames(journal: Journal, records: list[int], days: float) -> Pruned:
     old = [picture for picture in _pictures(journal, reviewed_first=False) if picture.record in set(records)]
     gone = _forget(journal, old, f"frames older than {days:g} days")
     for start in range(0, len(records), _BATCH):

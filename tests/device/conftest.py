@@ -53,6 +53,22 @@ def tree(beds: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def guest(beds: Path, tree: Path) -> Path:
+    """Give the folder of a virtual machine's disk, kernel and initrd."""
+    folder = beds / "guest"
+    made("guest.sh", tree, folder, needs=("qemu-system-x86_64", "mke2fs"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def arm(beds: Path) -> Path:
+    """Give a Debian of an Arm board."""
+    folder = beds / "arm"
+    made("arm.sh", folder, needs=("debootstrap", "qemu-aarch64-static"))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def figures(beds: Path) -> Figures:
     """Keep a figure, for docs/reliability.md."""
 

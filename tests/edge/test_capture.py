@@ -150,7 +150,7 @@ def test_an_unreadable_frame_is_reported_and_logged_and_the_others_go_on(journal
 
 
 def test_a_camera_that_comes_back_is_noted(journal, scripted, cells):
-    camera = scripted(cells, CameraLost("scripted", "pulled out"), cells, finite=False)
+    camera = scripted(cells, CameraLost("scripted", "pulled out"), cells[::-1], finite=False)
     told = []
     with Session(journal, "S-1") as session:
         shown = list(run(camera, session, count=2, told=lambda kind, _: told.append((kind, events(journal)[-1]))))

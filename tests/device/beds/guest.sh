@@ -17,9 +17,9 @@ if [ ! -e "$folder/.system" ]; then
     cp --dereference /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
     inside apt-get update --quiet
     inside apt-get install --quiet --yes --no-install-recommends linux-image-amd64 linux-headers-amd64 \
-        initramfs-tools busybox zstd v4l-utils v4l2loopback-dkms python3-pip python3-dev libcamera-tools libcamera-ipa \
-        python3-libcamera libcamera-v4l2 python3-prctl python3-numpy python3-pil python3-jsonschema python3-av \
-        python3-piexif python3-libarchive-c python3-tqdm
+        initramfs-tools busybox zstd v4l-utils v4l2loopback-dkms python3-pip gcc libc6-dev python3-dev libcamera-tools \
+        libcamera-ipa python3-libcamera libcamera-v4l2 python3-prctl python3-numpy python3-pil python3-jsonschema \
+        python3-av python3-piexif python3-libarchive-c python3-tqdm
     touch "$folder/.system"
 fi
 

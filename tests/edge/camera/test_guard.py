@@ -211,3 +211,26 @@ def test_no_frame_is_kept_alive_by_the_worker():
     pixels = weakref.ref(camera.read().pixels)
     gc.collect()
     assert pixels() is None
+
+
+def noisy(seed, height_px=32):
+    return np.random.default_rng(seed).integers(0, 256, (height_px, 32, 3), np.uint8)
+
+
+def test_a_camera_that_gives_the_same_picture_again_or_another_size_is_opened_anew():
+    told = []
+    camera = Bench(noisy(0), noisy(0), noisy(1), noisy(2, height_px=12), noisy(3)).guard()
+    frames = [camera.read(lambda *fact: told.append(fact[1])) for _ in range(3)]
+    assert [frame.pixels.shape for frame in frames] == [(32, 32, 3)] * 3
+    assert [int(frame.pixels[0, 0, 0]) for frame in frames] == [int(noisy(seed)[0, 0, 0]) for seed in (0, 1, 3)]
+    assert "same picture twice" in told[0]
+    assert "32x32 and then 32x12" in told[2]
+    assert camera.counters.reopened == 2
+
+
+def test_dark_frames_may_be_alike_and_so_may_files():
+    dark = Bench(FIELD, FIELD).guard()
+    files = Bench(noisy(0), noisy(0), finite=True).guard()
+    for camera in (dark, files):
+        assert [camera.read().sequence for _ in range(2)] == [0, 1]
+        assert camera.counters.lost == 0

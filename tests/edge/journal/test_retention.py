@@ -100,6 +100,16 @@ def test_a_clock_that_had_not_been_set_says_nothing_of_age(aged: Path, result: F
     assert left(aged)[0] == [9, 10, 11]
 
 
+def test_a_clock_that_jumps_ten_years_takes_nothing(aged: Path, result: FrameResult) -> None:
+    for now_s in (NOW_S + 3650 * DAY_S, NOW_S - 3650 * DAY_S):
+        with Journal.open(aged) as journal:
+            assert prune(journal, Policy(picture_days=17, frame_days=17), now_s=now_s) == Pruned()
+            journal.record(journal.sample("S1"), replace(result, wall_time_s=now_s))
+    # What ages is what other frames came after.
+    with Journal.open(aged) as journal:
+        assert prune(journal, Policy(frame_days=10.5), now_s=NOW_S - 3650 * DAY_S).frames == 6
+
+
 def test_what_goes_is_logged(aged: Path) -> None:
     pruned(aged, picture_days=6.5, frame_days=8.5)
     with Journal.open_read_only(aged) as journal:
