@@ -42,6 +42,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             Meta(
                 ge=0.01,
                 le=2.0,
+                examples=[0.1],
                 description="Size of a pixel in micrometres, 0.01 to 2:\n"
                 "pixel pitch of the sensor over total magnification.",
             ),
@@ -66,6 +67,34 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         str,
         Meta(description="Folder into which another program drops images, each judged by the service.\nEmpty: none."),
     ] = ""
+    button_gpio: (
+        Annotated[
+            int,
+            Meta(
+                ge=0,
+                le=27,
+                examples=[17],
+                description="GPIO (BCM number, 0 to 27) of a button or foot switch to ground that asks the service\n"
+                "for a frame; needs gpiozero. Left out: there is none.",
+            ),
+        ]
+        | None
+    ) = None
+    button_active: Annotated[
+        Literal["low", "high"],
+        Meta(description="Level of the button's GPIO while it is pressed; low: it connects to ground."),
+    ] = "low"
+    button_bounce: Annotated[
+        float, Meta(ge=0, le=5, description="Seconds after a press within which the button's contacts may bounce.")
+    ] = 0.05
+    button_hold: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=60,
+            description="Seconds after which a button that is held finishes the sample instead. 0: it never does.",
+        ),
+    ] = 0.0
     model: Annotated[str, Meta(description="Name or file of the model. Empty: the one that ships with wbc-edge.")] = ""
     trusted_keys: Annotated[
         tuple[PublicKey, ...],
@@ -87,17 +116,45 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(description="Pictures to keep beside the journal: none, frames or overlays."),
     ] = "none"
     keep_picture_days: Annotated[
-        float, Meta(ge=0, description="Days after which the service throws pictures away. 0: never.")
+        float, Meta(ge=0, le=36500, description="Days after which the service throws pictures away. 0: never.")
     ] = 0.0
     keep_picture_mb: Annotated[
-        float, Meta(ge=0, description="Megabytes that pictures may take; over it the oldest go. 0: no limit.")
+        float, Meta(ge=0, le=1e8, description="Megabytes that pictures may take; over it the oldest go. 0: no limit.")
+    ] = 0.0
+    prune_first: Annotated[
+        Literal["unreviewed", "reviewed"],
+        Meta(description="Pictures that go first: those of frames that nobody reviewed, or the others."),
+    ] = "unreviewed"
+    keep_frame_days: Annotated[
+        float,
+        Meta(
+            ge=0, le=36500, description="Days after which the service throws frames away, pictures and all. 0: never."
+        ),
     ] = 0.0
     keep_free_mb: Annotated[
-        float, Meta(ge=0, description="Megabytes that must stay free on the journal's disk: pictures go for it.")
+        float,
+        Meta(
+            ge=0,
+            le=1e8,
+            description="Megabytes that must stay free on the journal's disk: pictures go for it,\n"
+            "and when that is not enough no more are kept.",
+        ),
     ] = 500.0
-    keep_frame_days: Annotated[
-        float, Meta(ge=0, description="Days after which the service throws frames away, pictures and all. 0: never.")
-    ] = 0.0
+    least_free_mb: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1e8,
+            description="Megabytes free on the journal's disk under which no frame is captured any more;\n"
+            "what the service does is still logged.",
+        ),
+    ] = 50.0
+    check_days: Annotated[
+        float,
+        Meta(
+            ge=0, le=3650, description="Days after which the service reads the whole journal and checks it. 0: never."
+        ),
+    ] = 7.0
 
 
 NAMES = Config.__struct_fields__
@@ -209,6 +266,13 @@ def effective(environment: Mapping[str, str]) -> Config:
     return Config(**{**read(location(environment)), **of_environment(environment)})
 
 
+def summary(settings: Config) -> str:
+    """Say in a line what is set otherwise than by default, the same line for the same settings."""
+    defaults = Config()
+    changed = {name: getattr(settings, name) for name in NAMES if getattr(settings, name) != getattr(defaults, name)}
+    return ", ".join(f"{name}={value}" for name, value in changed.items()) or "all by default"
+
+
 def of_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """Read what the environment sets, such as ``WBC_EDGE_UM_PER_PX=0.1``.
 
@@ -249,10 +313,11 @@ def example() -> str:
     schema = msgspec.json.schema(Config)["$defs"]["Config"]["properties"]
     defaults = Config()
     for name in NAMES:
-        described = schema[name].get("description") or schema[name]["anyOf"][0]["description"]
+        # A setting that may be left out is described at the first of its types.
+        meant = schema[name] if "description" in schema[name] else schema[name]["anyOf"][0]
         value = getattr(defaults, name)
-        shown = "0.1" if value is None else _toml(value)
-        lines += ["", *(f"# {line}" for line in described.splitlines()), f"#{name} = {shown}"]
+        shown = _toml(meant["examples"][0] if value is None else value)
+        lines += ["", *(f"# {line}" for line in meant["description"].splitlines()), f"#{name} = {shown}"]
     return "\n".join(lines) + "\n"
 
 

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from edge import __version__
+from edge import __version__, board
 from edge.camera import Camera, CameraSettings, attached_cameras, open_camera
 from edge.camera.guard import BackOff, GuardedCamera
 from edge.errors import JournalError, WbcError
@@ -37,16 +37,6 @@ _HOT_C = 80.0
 """A Raspberry Pi slows down from here on."""
 
 _IN_MEMORY = {"tmpfs", "ramfs"}
-_THROTTLED = {
-    0: "the power supply is too weak",
-    1: "the processor is slowed down",
-    2: "the processor is slowed down",
-    3: "the processor is hot and slowed down",
-    16: "the power supply was too weak since the start",
-    18: "the processor was slowed down since the start",
-    19: "the processor was hot and slowed down since the start",
-}
-"""Bits of the Raspberry Pi firmware's ``get_throttled``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,23 +260,13 @@ def _clock(path: Path, now_s: float) -> Iterator[Finding]:
 
 
 def _heat(system: Path) -> Iterator[Finding]:
-    readings = [_number(file) for file in sorted(system.glob("class/thermal/thermal_zone*/temp"))]
-    hottest_c = max((reading / 1000 for reading in readings if reading is not None), default=None)
+    hottest_c = board.temperature_c(system)
     if hottest_c is not None:
         hot = hottest_c >= _HOT_C
         remedy = "It slows down to save itself: give it a heat sink or a fan" if hot else ""
         yield Finding("warning" if hot else "ok", f"the processor is at {hottest_c:.0f} degrees Celsius", remedy)
-    for file in sorted(system.glob("devices/platform/soc*/*firmware/get_throttled")):
-        bits = _number(file, base=16) or 0
-        for said in dict.fromkeys(said for bit, said in _THROTTLED.items() if bits >> bit & 1):
-            yield Finding("warning", said, "Use the power supply made for it, and cool it")
-
-
-def _number(file: Path, base: int = 10) -> int | None:
-    try:
-        return int(file.read_text(), base)
-    except (OSError, ValueError):
-        return None
+    for said in board.throttling(system):
+        yield Finding("warning", said, "Use the power supply made for it, and cool it")
 
 
 def _problem(error: WbcError) -> Finding:

@@ -207,6 +207,18 @@ class OutputError(WbcError, OSError):
     exit_code = 50
 
 
+class StorageFull(OutputError):
+    """Raised when the disk has so little space left that no frame is captured any more."""
+
+    exit_code = 51
+
+
+class TriggerUnavailable(WbcError, OSError):
+    """Raised when what shall ask for frames, such as a button, cannot be used on this device."""
+
+    exit_code = 54
+
+
 class ServiceUnavailable(WbcError, ConnectionError):
     """Raised when the service does not run, does not answer, or refuses what it was asked."""
 

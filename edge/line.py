@@ -209,21 +209,29 @@ class Line:
     def _capture(self) -> None:
         try:
             for shot in self._shots:
-                try:
-                    frame = None if shot.take is None else shot.take(self._tell)
-                    piece = _Piece(shot, frame, outcome=Passed(shot) if frame is None else None)
-                    del frame
-                except EndOfFrames:
+                piece = self._captured(shot)
+                if not self._taken.put(piece):
                     break
-                except BaseException as error:  # whatever it is, it belongs to the one who takes it off
-                    piece = _Piece(shot, outcome=Broken(shot, error))
-                goes_on = not isinstance(piece.outcome, Broken) or isinstance(piece.outcome.error, ImageError)
-                if not self._taken.put(piece) or not goes_on:
+                if isinstance(piece.outcome, Broken) and not isinstance(piece.outcome.error, ImageError):
                     break
                 # A frame takes 15 MB, which must not stay while the next one is captured.
                 del piece, shot
+        except EndOfFrames:
+            pass
+        except BaseException as error:  # of whoever says what is captured
+            self._taken.put(_broken(Shot(), error))
         finally:
             self._taken.close()
+
+    def _captured(self, shot: Shot) -> _Piece:
+        if shot.take is None:
+            return _Piece(shot, outcome=Passed(shot))
+        try:
+            return _Piece(shot, shot.take(self._tell))
+        except EndOfFrames:
+            raise
+        except BaseException as error:  # whatever it is, it belongs to the one who takes it off
+            return _broken(shot, error)
 
     def _go(self, work: Callable[[_Piece], None], source: Belt[_Piece], target: Belt[_Piece]) -> None:
         while (piece := source.get()) is not None:
@@ -232,7 +240,7 @@ class Line:
                 try:
                     work(piece)
                 except BaseException as error:
-                    piece.outcome = Broken(piece.shot, error)
+                    piece = _broken(piece.shot, error)
                 self._begun_s.pop(work.__name__)
             target.put(piece)
             del piece
@@ -265,3 +273,7 @@ class Line:
     def _tell(self, kind: str, detail: str) -> None:
         self._told.append(Told(kind, detail))
         self._bell.put(None)
+
+
+def _broken(shot: Shot, error: BaseException) -> _Piece:
+    return _Piece(shot, outcome=Broken(shot, error))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 import socketserver
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,8 +22,8 @@ _SYSTEM_SOCKET = Path("/run/wbc-edge/control.sock")
 _LONGEST_REQUEST = 65_536
 _REQUEST_TIMEOUT_S = 5.0
 
-Answer = Callable[[dict[str, Any]], dict[str, Any]]
-"""Does what a request asks and gives the reply; may raise a ``WbcError``."""
+Answer = Callable[[dict[str, Any], str], dict[str, Any]]
+"""Does what a request of a user asks and gives the reply; may raise a ``WbcError``."""
 
 
 def location(environment: Mapping[str, str] | None = None) -> Path:
@@ -143,6 +145,16 @@ def _clear(path: Path) -> None:
     raise ServiceUnavailable(f"socket {path}", "another wbc-edge listens there", "Stop it first")
 
 
+def _peer(connection: socket.socket) -> str:
+    """Name the user at the other end, by what the kernel says of it."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
 class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     block_on_close = False
@@ -160,7 +172,7 @@ class _Request(socketserver.StreamRequestHandler):
         try:
             line = self.rfile.readline(_LONGEST_REQUEST)
             request = msgspec.json.decode(line, type=dict[str, Any])
-            reply = self.server.answer(request)
+            reply = self.server.answer(request, _peer(self.connection))
         except WbcError as error:
             reply = {"error": str(error)}
         except (msgspec.MsgspecError, TimeoutError):

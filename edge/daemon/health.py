@@ -6,10 +6,12 @@ import shutil
 import threading
 import time
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from edge import __version__
+from edge import __version__, board
+from edge.daemon.words import said
 from edge.result import INDETERMINATE, FrameResult
 
 State = Literal["starting", "ready", "degraded", "stopping"]
@@ -27,16 +29,25 @@ class Health:
         Why it is degraded; empty otherwise.
     camera, model, sample : str
         What it works with; empty when there is none.
-    frames, classified, indeterminate, failed : int
-        Since the start: frames logged, those with a class, those without, those that could not be read.
+    every_frame : bool
+        Whether every frame of the sample counts, since somebody opened it; otherwise only the newest does.
+    frames, classified, indeterminate, failed, dropped : int
+        Since the start: frames logged, those with a class, those without, those that could not be read, and those that
+        made way for newer ones.
     camera_lost, camera_reopened : int
         Since the start.
-    last_verdict, last_error : str
-        The most recent ones.
+    last_verdict, last_error, last_error_at : str
+        The most recent ones, and when that was by the wall clock.
     sample_verdict : str
         Of the sample that is open, so far.
+    calibration : str
+        Whose calibration the camera has, and what drifted since.
     journal : str
         The journal's file.
+    journal_checked : str
+        When it was last read through, and what was found.
+    pictures : str
+        ``kept``; empty when none are, by the configuration or for lack of room.
     """
 
     state: State = "starting"
@@ -44,16 +55,22 @@ class Health:
     camera: str = ""
     model: str = ""
     sample: str = ""
+    every_frame: bool = False
     frames: int = 0
     classified: int = 0
     indeterminate: int = 0
     failed: int = 0
+    dropped: int = 0
     camera_lost: int = 0
     camera_reopened: int = 0
     last_verdict: str = ""
     last_error: str = ""
+    last_error_at: str = ""
     sample_verdict: str = ""
+    calibration: str = ""
     journal: str = ""
+    journal_checked: str = ""
+    pictures: str = ""
 
     def plus(self, result: FrameResult) -> Health:
         """Count a frame."""
@@ -63,7 +80,7 @@ class Health:
             frames=self.frames + 1,
             classified=self.classified + (verdict not in ("", INDETERMINATE)),
             indeterminate=self.indeterminate + (verdict == INDETERMINATE),
-            last_verdict=f"{verdict} ({result.reason})" if result.reason else verdict,
+            last_verdict=said(verdict, result.reason),
         )
 
     def words(self) -> str:
@@ -73,7 +90,8 @@ class Health:
         if self.state != "ready":
             return self.state
         sample = f", sample {self.sample}" if self.sample else ""
-        return f"{self.frames} frames, {self.indeterminate} indeterminate, {self.failed} failed{sample}"
+        dropped = f", {self.dropped} dropped" if self.dropped else ""
+        return f"{self.frames} frames, {self.indeterminate} indeterminate, {self.failed} failed{dropped}{sample}"
 
 
 @dataclass(slots=True)
@@ -95,10 +113,14 @@ class Bulletin:
         with self._lock:
             self._health = replace(self._health, **facts)
 
-    def count(self, name: str) -> None:
-        """Count one more of something."""
+    def count(self, name: str, more: int = 1) -> None:
+        """Count one more of something, or several."""
         with self._lock:
-            self._health = replace(self._health, **{name: getattr(self._health, name) + 1})
+            self._health = replace(self._health, **{name: getattr(self._health, name) + more})
+
+    def failed(self, error: str) -> None:
+        """Remember an error, and when it was."""
+        self.change(last_error=error, last_error_at=f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}")
 
     def frame(self, result: FrameResult) -> None:
         """Count a frame."""
@@ -111,7 +133,8 @@ class Bulletin:
         return {
             **asdict(health),
             "disk_free_mb": _free_mb(Path(health.journal)) if health.journal else None,
-            "temperature_c": temperature_c(),
+            "temperature_c": board.temperature_c(),
+            "throttled": ", ".join(board.throttling()),
             "uptime_s": round(time.monotonic() - self._started_s, 1),
             "version": __version__,
         }
@@ -122,14 +145,3 @@ def _free_mb(file: Path) -> int | None:
         return round(shutil.disk_usage(file.parent).free / 1e6)
     except OSError:
         return None
-
-
-def temperature_c(zones: Path = Path("/sys/class/thermal")) -> float | None:
-    """Read the hottest of the processor's thermometers; None where there is none."""
-    found = []
-    for zone in zones.glob("thermal_zone*/temp"):
-        try:
-            found.append(int(zone.read_text()) / 1000)
-        except (OSError, ValueError):
-            continue
-    return max(found, default=None)

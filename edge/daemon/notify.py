@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import suppress
+
+_STATUS_EVERY_S = 1.0
+_SEND_TIMEOUT_S = 1.0
 
 
 class Notifier:
@@ -34,21 +39,24 @@ class Notifier:
         period_us = environment.get("WATCHDOG_USEC", "")
         self.watchdog_s = int(period_us) / 1e6 if is_ours and period_us.isdecimal() else None
         self._status = ""
+        self._alive_s = self._status_s = -math.inf
 
     def ready(self) -> None:
         """Say that the service answers."""
         self._send("READY=1")
 
     def alive(self) -> None:
-        """Say that the service makes progress; to be called at least every half of ``watchdog_s``."""
-        if self.watchdog_s is not None:
+        """Say that the service makes progress; to be called at least every third of ``watchdog_s``."""
+        now_s = time.monotonic()
+        if self.watchdog_s is not None and now_s >= self._alive_s + self.watchdog_s / 6:
+            self._alive_s = now_s
             self._send("WATCHDOG=1")
 
     def status(self, words: str) -> None:
-        """Say how the service is, in words that ``systemctl status`` shows."""
-        line = " ".join(words.split())
-        if line != self._status:
-            self._status = line
+        """Say how the service is, in words that ``systemctl status`` shows; once a second, however often it changes."""
+        line, now_s = " ".join(words.split()), time.monotonic()
+        if line != self._status and now_s >= self._status_s + _STATUS_EVERY_S:
+            self._status, self._status_s = line, now_s
             self._send(f"STATUS={line}")
 
     def stopping(self) -> None:
@@ -60,5 +68,6 @@ class Notifier:
             return
         # A service that works is not ended because nobody listens.
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            sender.settimeout(_SEND_TIMEOUT_S)
             sender.connect(self._address)
             sender.sendall(fact.encode())

@@ -1,37 +1,42 @@
 """The service: waits for what triggers a frame, judges and logs it, and goes on whatever happens.
 
 It is ready once camera and model have really answered, and degraded when something is missing: then it says what, keeps
-answering, and tries again. One thread does the work; others only ask it to.
+answering, and tries again. One thread logs and decides; the line's capture and judge, and others only ask.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as TimedOut  # Python 3.10 has one of its own here
-from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from threading import Event
-from typing import Any, Literal
+from typing import Any
 
+from edge import config
 from edge.camera.guard import GuardedCamera
 from edge.config import Config
-from edge.daemon.folder import WatchedFolder
+from edge.daemon.clock import ClockWatch
 from edge.daemon.health import Bulletin
 from edge.daemon.notify import Notifier
-from edge.daemon.work import Say, Work
-from edge.errors import ConfigurationError, ImageError, ServiceUnavailable, WbcError
+from edge.daemon.orders import Order
+from edge.daemon.triggers import Desk, Surroundings, Trigger, configured
+from edge.daemon.upkeep import Upkeep
+from edge.daemon.words import Say
+from edge.daemon.work import Work
+from edge.errors import CameraNotFound, ConfigurationError, JournalFull, ServiceUnavailable, StorageFull, WbcError
 from edge.journal import Journal
+from edge.journal.reserve import Reserve
+from edge.journal.upkeep import last_detail, last_event_s
+from edge.line import Line
 from edge.model import Model
 
-_FOLDER_EVERY_S = 1.0
 _HEARTBEAT_S = 5.0
-_PRUNE_EVERY_S = 600.0
 _FIRST_RETRY_S, _MOST_RETRY_S = 2.0, 60.0
 _ANSWER_TIMEOUT_S = 120.0
+_STALLED_S = 1.0
+"""Longer than any stage takes: while one is at a frame for so long, nobody is told that the service is alive."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,22 +62,14 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Order:
-    """Something that another thread wants done.
-
-    Attributes
-    ----------
-    what : str
-        ``frame``, ``start`` or ``finish`` a sample, ``reload`` the configuration.
-    sample : str or None
-        Which sample.
-    reply : Future
-        Is given what came of it.
-    """
-
-    what: Literal["frame", "start", "finish", "reload"]
-    sample: str | None = None
-    reply: Future[dict[str, Any]] = field(default_factory=Future)
+class _Open:
+    settings: Config
+    journal: Journal
+    model: Model
+    camera: GuardedCamera | None
+    desk: Desk
+    work: Work
+    upkeep: Upkeep
 
 
 class _Reload(Exception):
@@ -96,26 +93,31 @@ class Service:
 
     def __init__(self, parts: Parts, bulletin: Bulletin, notifier: Notifier, say: Say) -> None:
         self._parts, self._bulletin, self._notifier, self._say = parts, bulletin, notifier, say
-        self._orders: SimpleQueue[Order | None] = SimpleQueue()
-        self._stopping = Event()
+        self._orders: SimpleQueue[Order] = SimpleQueue()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._stopping = False
         self._settings = Config()
+        self._clock: ClockWatch | None = None
+        self._complaint = ""
 
     def stop(self) -> None:
-        """End after the frame in hand; may be called from a signal handler."""
-        self._stopping.set()
-        self._orders.put(None)
+        """End after the frames in hand; may be called from a signal handler."""
+        self._stopping = True
+        self._bell.put(None)
 
     def reload(self) -> None:
         """Read the configuration again; may be called from a signal handler."""
-        self._orders.put(Order("reload"))
+        self._order(Order("reload", who="a signal"))
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, request: dict[str, Any], who: str) -> dict[str, Any]:
         """Answer a request of another program; called in a thread of its own.
 
         Parameters
         ----------
         request : dict
             ``ask``: ``status``, ``frame``, ``start``, ``finish`` or ``reload``; and for some ``sample``.
+        who : str
+            The user who asks.
 
         Returns
         -------
@@ -132,8 +134,8 @@ class Service:
             return self._bulletin.report()
         if asked not in ("frame", "start", "finish", "reload") or not (sample is None or isinstance(sample, str)):
             raise ServiceUnavailable("the service", f"cannot do {asked!r}", "Are both of the same version?")
-        order = Order(asked, sample)
-        self._orders.put(order)
+        order = Order(asked, sample, who)
+        self._order(order)
         try:
             return order.reply.result(_ANSWER_TIMEOUT_S)
         except TimedOut as error:
@@ -143,10 +145,11 @@ class Service:
         """Work until :meth:`stop`; failures degrade the service and do not end it."""
         retry_s = _FIRST_RETRY_S
         self._bulletin.change(state="starting")
-        while not self._stopping.is_set():
+        while not self._stopping:
             try:
                 self._settings = self._parts.settings()
-                self._work()
+                with self._opened(self._settings) as opened:
+                    self._work(opened)
             except _Reload:
                 retry_s = _FIRST_RETRY_S
             except WbcError as error:
@@ -158,114 +161,161 @@ class Service:
         self._bulletin.change(state="stopping")
         self._say("info", "stopped")
 
-    def _work(self) -> None:
-        settings = self._settings
-        with ExitStack() as opened:
-            journal = opened.enter_context(self._parts.journal(settings))
+    @contextmanager
+    def _opened(self, settings: Config) -> Iterator[_Open]:
+        """Open all that the configuration names, and prove that it answers."""
+        with ExitStack() as stack:
+            journal = stack.enter_context(self._parts.journal(settings))
+            if self._clock is None:
+                last_s = last_event_s(journal)
+                self._clock = ClockWatch(last_s)
+                if last_s is not None and time.time() < last_s:
+                    journal.event("clock", f"is {last_s - time.time():.0f} s behind what was logged last")
+            self._log_settings(journal, settings)
+            upkeep = Upkeep(settings, journal, self._bulletin, self._say, self._clock)
             model = self._parts.model(settings)
             camera = self._parts.camera(settings, self._wait)
+            work = Work(settings, journal, model, self._bulletin, self._say, self._parts.sample)
+            stack.callback(work.close)
             if camera is not None:
-                opened.enter_context(closing(camera))
-            folder = WatchedFolder(Path(settings.watch_folder)) if settings.watch_folder else None
-            work = Work(settings, journal, model, camera, self._bulletin, self._say, self._parts.sample)
-            opened.callback(work.close)
-            work.prove()
-            eye = camera.name if camera else f"folder {settings.watch_folder}"
-            self._bulletin.change(
-                state="ready", reason="", camera=eye, model=model.bundle.identity, journal=str(journal.path)
-            )
-            self._notifier.ready()
-            self._say("info", f"ready: {eye}, model {model.bundle.identity}")
-            work.note("service", f"ready: {eye}, model {model.bundle.identity}")
-            due_s = time.monotonic() + settings.interval
-            prune_s = time.monotonic()
-            while not self._stopping.is_set():
-                if time.monotonic() >= prune_s:
-                    work.prune()
-                    prune_s = time.monotonic() + _PRUNE_EVERY_S
-                order = self._next(due_s if settings.interval else None, folder is not None)
-                if order is not None:
-                    self._obey(order, work)
-                elif settings.interval and time.monotonic() >= due_s:
-                    # What was missed is skipped: frames are evenly spaced, not caught up.
-                    due_s += settings.interval * (1 + (time.monotonic() - due_s) // settings.interval)
-                    self._take(work)
-                elif folder is not None:
-                    for path in folder.whole():
-                        folder.put_aside(path, "done" if work.judge(path) else "failed")
-                        self._notifier.alive()
+                stack.enter_context(closing(camera))
+                camera.read(work.note)
+            surroundings = Surroundings(settings, camera, self._order, lambda: not self._bulletin.health.every_frame)
+            triggers: list[Trigger] = configured(surroundings, stack)
+            desk = Desk(camera, triggers)
+            stack.callback(self._refuse_rest, desk)
+            yield _Open(settings, journal, model, camera, desk, work, upkeep)
 
-    def _next(self, due_s: float | None, is_watching: bool) -> Order | None:
-        self._notifier.alive()
+    def _work(self, opened: _Open) -> None:
+        settings, work = opened.settings, opened.work
+        eye = opened.camera.name if opened.camera else f"folder {settings.watch_folder}"
+        identity = opened.model.bundle.identity
+        self._complaint = ""
+        self._bulletin.change(state="ready", reason="", camera=eye, model=identity, journal=str(opened.journal.path))
+        self._notifier.ready()
+        self._say("info", f"ready: {eye}, model {identity}")
+        work.note("service", f"ready: {eye}, model {identity}")
+        keeps = settings.save != "none"
+        with Line(opened.desk.shots(), opened.model, keeps_pixels=keeps, bell=self._bell) as line:
+            try:
+                self._attend(line, opened)
+            except (WbcError, _Reload):
+                self._finish(line, opened)
+                raise
+            self._finish(line, opened)
+
+    def _attend(self, line: Line, opened: _Open) -> None:
+        """Log what comes off the line, forward what is asked for, and keep house in between, until it is to end."""
+        while not self._stopping and not line.is_done:
+            self._tell(line)
+            line.wait(self._pulse_s())
+            for order in self._waiting_orders():
+                self._forward(order, opened)
+            outcome = line.pop()
+            if outcome is not None:
+                opened.work.take(outcome, opened.upkeep.keeps_pictures)
+            opened.upkeep.work(is_idle=outcome is None)
+            # It may hold 15 MB, which must not stay while the next one is waited for.
+            del outcome
+            opened.work.count_dropped(line.dropped)
+
+    def _finish(self, line: Line, opened: _Open) -> None:
+        """Log what is captured already; what it is asked for besides is refused."""
+        opened.desk.close()
+        line.close()
+        while not line.is_done:
+            self._tell(line)
+            line.wait(self._pulse_s())
+            with suppress(WbcError):
+                if (outcome := line.pop()) is not None:
+                    opened.work.take(outcome, opened.upkeep.keeps_pictures)
+                del outcome
+        opened.work.count_dropped(line.dropped, is_last=True)
+
+    def _tell(self, line: Line | None = None) -> None:
+        if line is None or line.stalled_s() < _STALLED_S:
+            self._notifier.alive()
         self._notifier.status(self._bulletin.health.words())
-        longest_s = _FOLDER_EVERY_S if is_watching else _HEARTBEAT_S
-        if self._notifier.watchdog_s is not None:
-            longest_s = min(longest_s, self._notifier.watchdog_s / 3)
-        if due_s is not None:
-            longest_s = min(longest_s, due_s - time.monotonic())
-        try:
-            return self._orders.get(timeout=max(0.0, longest_s))
-        except Empty:
-            return None
 
-    def _obey(self, order: Order, work: Work) -> None:
-        try:
-            if order.what == "reload":
-                self._check_settings(work)
-                order.reply.set_result({"reloaded": True})
-                raise _Reload
-            order.reply.set_result(_done(order, work))
-        except (ConfigurationError, ImageError) as error:
-            order.reply.set_exception(error)
-        except WbcError as error:
-            order.reply.set_exception(error)
-            raise
+    def _pulse_s(self) -> float:
+        watchdog_s = self._notifier.watchdog_s
+        return _HEARTBEAT_S if watchdog_s is None else min(_HEARTBEAT_S, watchdog_s / 3)
 
-    def _check_settings(self, work: Work) -> None:
-        """Refuse a configuration that is wrong, and go on with the one in force."""
+    def _order(self, order: Order) -> None:
+        self._orders.put(order)
+        self._bell.put(None)
+
+    def _waiting_orders(self) -> Iterator[Order]:
+        with suppress(Empty):
+            while True:
+                yield self._orders.get_nowait()
+
+    def _forward(self, order: Order, opened: _Open) -> None:
+        if order.what == "reload":
+            self._reload(order, opened)
+        elif order.what == "frame" and opened.camera is None:
+            remedy = "Drop images into its folder, or set one"
+            order.failed(CameraNotFound("No camera", "this service has none", remedy))
+        else:
+            opened.desk.put(order)
+
+    def _reload(self, order: Order, opened: _Open) -> None:
+        """Begin anew by the configuration as it is now; one that is wrong is refused, and the one in force goes on."""
         try:
             self._parts.settings()
         except ConfigurationError as error:
-            self._bulletin.change(last_error=str(error))
+            self._bulletin.failed(str(error))
             self._say("error", f"configuration not reloaded: {error}")
-            work.note("configuration", f"not reloaded: {error}")
-            raise
+            opened.work.note("configuration", f"not reloaded: {error}")
+            order.failed(error)
+            return
         self._say("info", "configuration reloaded")
-        work.note("configuration", "reloaded")
+        opened.work.note("configuration", f"reloaded, asked for by {order.who}")
+        order.done({"reloaded": True})
+        raise _Reload
+
+    def _refuse_rest(self, desk: Desk) -> None:
+        for order in desk.left():
+            order.failed(ServiceUnavailable("the service", "begins anew or ends", "Ask again"))
+
+    def _log_settings(self, journal: Journal, settings: Config) -> None:
+        """Keep in the trail what the device is set to, however it came to be set so."""
+        summary = config.summary(settings)
+        if last_detail(journal, "settings") != summary:
+            journal.event("settings", summary)
 
     def _degrade(self, error: WbcError, retry_s: float) -> None:
-        self._say("error", f"{error} (tried again in {retry_s:g} s)")
-        self._bulletin.change(state="degraded", reason=str(error), last_error=str(error))
+        self._bulletin.change(state="degraded", reason=str(error))
+        self._bulletin.failed(str(error))
         # Or systemd would end and restart in a loop what can at least say what is wrong.
         self._notifier.ready()
-        with suppress(WbcError), self._parts.journal(self._settings) as journal:
-            journal.event("service degraded", str(error))
+        self._complain(error, retry_s)
         until_s = time.monotonic() + retry_s
-        while not self._stopping.is_set() and time.monotonic() < until_s:
-            order = self._next(until_s, is_watching=False)
-            if order is None:
-                continue
-            if order.what == "reload":
-                order.reply.set_result({"reloaded": True})
-                return
-            order.reply.set_exception(ServiceUnavailable("the service", f"is degraded: {error}"))
+        while not self._stopping and (left_s := until_s - time.monotonic()) > 0:
+            self._tell()
+            with suppress(Empty):
+                self._bell.get(timeout=min(left_s, self._pulse_s()))
+            for order in self._waiting_orders():
+                if order.what == "reload":
+                    order.done({"reloaded": True})
+                    return
+                order.failed(ServiceUnavailable("the service", f"is degraded: {error}"))
 
-    def _take(self, work: Work) -> None:
-        # One that is unreadable is logged; the next one comes.
-        with suppress(ImageError):
-            work.take()
+    def _complain(self, error: WbcError, retry_s: float) -> None:
+        """Say and log why it is degraded: once, or a full disk would be filled with it."""
+        if str(error) == self._complaint:
+            return
+        self._complaint = str(error)
+        self._say("error", f"{error} (tried again in {retry_s:g} s, and so on)")
+        with suppress(WbcError), self._parts.journal(self._settings) as journal:
+            if isinstance(error, JournalFull | StorageFull):
+                Reserve(journal.path).release()
+            journal.event("service degraded", str(error))
 
     def _wait(self, seconds: float) -> None:
-        """Wait for a lost camera, alive all the while; not at all once the service is to stop."""
+        """Wait for a lost camera, in the capturing thread or at the start; not for long once the service is to stop."""
         until_s = time.monotonic() + seconds
-        pulse_s = _HEARTBEAT_S if self._notifier.watchdog_s is None else self._notifier.watchdog_s / 3
-        while (left_s := until_s - time.monotonic()) > 0 and not self._stopping.wait(min(left_s, pulse_s)):
-            self._notifier.alive()
-
-
-def _done(order: Order, work: Work) -> dict[str, Any]:
-    if order.what == "frame":
-        return work.take(order.sample)
-    if order.what == "start":
-        return {"sample": work.begin(order.sample).sample}
-    return work.finish()
+        while not self._stopping and (left_s := until_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, 0.2))
+            if self._bulletin.health.state != "ready":
+                self._notifier.alive()

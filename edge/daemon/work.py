@@ -1,30 +1,27 @@
-"""What is open while the service is ready: camera, model, journal, and the sample under the microscope."""
+"""The sample under the microscope of the service: what comes off the line is logged for it, and told who asked."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from contextlib import closing, suppress
-from pathlib import Path
-from typing import Any, Literal
+from contextlib import suppress
+from typing import Any
 
-from edge.camera import CameraSettings, EndOfFrames
-from edge.camera.file import FileCamera
-from edge.camera.guard import GuardedCamera
 from edge.capture import Failed, Finished, Session
 from edge.config import Config
 from edge.daemon.health import Bulletin
-from edge.errors import CameraNotFound, ConfigurationError, ImageError, JournalError
-from edge.frame import Frame
+from edge.daemon.orders import Errand, Order
+from edge.daemon.words import Say, said
+from edge.errors import ConfigurationError, ImageError, JournalError, WbcError
 from edge.journal import Journal
-from edge.journal.retention import Policy, prune
+from edge.line import Broken, Judged, Outcome, Passed, Told
 from edge.model import Model
 
-Say = Callable[[Literal["info", "warning", "error"], str], None]
-"""Where the service's log goes."""
+_TELL_DROPPED_EVERY_S = 60.0
 
 
 class Work:
-    """Takes frames for the sample that is open.
+    """Logs frames for the sample that is open.
 
     Parameters
     ----------
@@ -34,8 +31,6 @@ class Work:
         Open for writing.
     model : Model
         By which frames are judged.
-    camera : GuardedCamera or None
-        Open; None where only images are dropped into a folder.
     bulletin : Bulletin
         Where frames and failures are counted.
     say : callable
@@ -49,14 +44,15 @@ class Work:
         settings: Config,
         journal: Journal,
         model: Model,
-        camera: GuardedCamera | None,
         bulletin: Bulletin,
         say: Say,
         new_sample: Callable[[], str],
     ) -> None:
-        self._settings, self._journal, self._model, self._camera = settings, journal, model, camera
+        self._settings, self._journal, self._model = settings, journal, model
         self._bulletin, self._say, self._new_sample = bulletin, say, new_sample
         self._session: Session | None = None
+        self._dropped = self._dropped_told = 0
+        self._tell_dropped_s = time.monotonic()
 
     def close(self) -> None:
         """Log the verdict so far. The sample stays the open one: when the service is ready again, it is continued."""
@@ -73,85 +69,54 @@ class Work:
             self._bulletin.count(kind.replace(" ", "_"))
         self._journal.event(kind, detail)
 
-    def prove(self) -> None:
-        """Take a frame that is not logged, so that the service is ready only when the camera really answers.
-
-        Raises
-        ------
-        CameraError
-            When it does not.
-        """
-        if self._camera is not None:
-            self._camera.read(self.note)
-
-    def take(self, sample: str | None = None) -> dict[str, Any]:
-        """Capture, judge and log a frame.
+    def take(self, outcome: Outcome, keeps_picture: bool) -> None:
+        """Log what came off the line, and tell whoever asked for it.
 
         Parameters
         ----------
-        sample : str or None
-            Its sample; None is the one that is open, or a new one.
-
-        Returns
-        -------
-        dict
-            What was logged, for whoever asked.
+        outcome : Judged, Broken, Passed or Told
+            What came.
+        keeps_picture : bool
+            Whether there is room for a picture, if pictures are kept at all.
 
         Raises
         ------
-        ImageError
-            When the frame is unreadable; it is logged so.
-        CameraError
-            When the camera failed.
         JournalError
             When it cannot be logged.
+        WbcError
+            What a frame came to nothing by, unless it was unreadable: that is logged, and the next one comes.
         """
-        if self._camera is None:
-            raise CameraNotFound("No camera", "this service has none", "Drop images into its folder, or set one")
-        session = self.begin(sample)
+        if isinstance(outcome, Told):
+            self.note(outcome.kind, outcome.detail)
+            return
+        errand: Errand | None = outcome.shot.errand
         try:
-            frame = self._camera.read(self.note)
-        except ImageError as error:
-            self._failed(session.add_failure(error.what, error))
+            reply = self._logged(outcome, errand, keeps_picture)
+        except (ConfigurationError, ImageError) as error:
+            if errand is not None:
+                errand.failed(error)
+        except WbcError as error:
+            if errand is not None:
+                errand.failed(error)
             raise
-        return self._add(session, frame)
+        else:
+            if errand is not None:
+                errand.done(reply)
 
-    def judge(self, path: Path) -> bool:
-        """Judge and log an image file.
-
-        Parameters
-        ----------
-        path : Path
-            The file.
-
-        Returns
-        -------
-        bool
-            False when it could not be read; that is logged too.
-        """
-        session = self.begin(None)
-        settings = CameraSettings(um_per_px=self._settings.um_per_px, timeout_s=self._settings.timeout)
-        try:
-            with closing(FileCamera([str(path)], settings)) as file:
-                self._add(session, file.read())
-        except (ImageError, EndOfFrames) as error:
-            failure = error if isinstance(error, ImageError) else ImageError(path.name, "holds no frame")
-            self._failed(session.add_failure(path.name, failure))
-            return False
-        return True
-
-    def prune(self) -> None:
-        """Throw away what the configuration no longer keeps."""
-        settings = self._settings
-        policy = Policy(
-            picture_days=settings.keep_picture_days or None,
-            frame_days=settings.keep_frame_days or None,
-            picture_mb=settings.keep_picture_mb or None,
-            free_mb=settings.keep_free_mb or None,
-        )
-        gone = prune(self._journal, policy)
-        if gone.pictures or gone.frames:
-            self._say("info", f"thrown away: {gone.pictures} pictures, {gone.frames} frames")
+    def _logged(self, outcome: Judged | Broken | Passed, errand: Errand | None, keeps_picture: bool) -> dict[str, Any]:
+        if isinstance(outcome, Passed):
+            assert isinstance(errand, Order)
+            if errand.what == "finish":
+                return self.finish(errand.who)
+            return {"sample": self.begin(errand.sample).sample}
+        if isinstance(outcome, Broken) and not isinstance(outcome.error, ImageError):
+            raise outcome.error
+        session = self.begin(None if errand is None else errand.sample)
+        if isinstance(outcome, Broken):
+            assert isinstance(outcome.error, ImageError)
+            self._failed(session.add_failure(outcome.error.what, outcome.error))
+            raise outcome.error
+        return self._add(session, outcome, keeps_picture)
 
     def begin(self, sample: str | None) -> Session:
         """Open a sample, after the one before is finished.
@@ -166,17 +131,24 @@ class Work:
         Session
             The open sample; one that the journal knows is continued.
         """
-        if self._session is not None and sample in (None, self._session.sample):
-            return self._session
-        if self._session is not None:
+        if self._session is not None and sample not in (None, self._session.sample):
             self.finish()
+        if sample is not None:
+            self._bulletin.change(every_frame=True)
+        if self._session is not None:
+            return self._session
         name = sample or self._bulletin.health.sample or self._new_sample()
         self._session = Session(self._journal, name, model=self._model, save=self._settings.save)
         self._bulletin.change(sample=name)
         return self._session
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self, who: str = "") -> dict[str, Any]:
         """Finish the sample that is open, and log its verdict.
+
+        Parameters
+        ----------
+        who : str
+            On whose behalf; empty: nobody's.
 
         Returns
         -------
@@ -190,15 +162,18 @@ class Work:
         """
         if self._session is None and self._bulletin.health.sample:
             self.begin(None)
-        if self._session is None:
+        session = self._session
+        if session is None:
             raise ConfigurationError("finish", "no sample is open", "Start one, or trigger a frame")
-        *failures, finished = self._session.finish()
+        if who:
+            session.note("finished", f"asked for by {who}")
+        *failures, finished = session.finish()
         for failed in failures:
             assert isinstance(failed, Failed)
             self._failed(failed)
         assert isinstance(finished, Finished)
         self._session = None
-        self._bulletin.change(sample="", sample_verdict="")
+        self._bulletin.change(sample="", sample_verdict="", every_frame=False)
         decided = finished.decided
         assert decided is not None
         return {
@@ -209,14 +184,35 @@ class Work:
             "probabilities": decided.probabilities,
         }
 
-    def _add(self, session: Session, frame: Frame) -> dict[str, Any]:
-        logged = session.add(frame)
-        self._log_pictures(session)
+    def count_dropped(self, dropped: int, is_last: bool = False) -> None:
+        """Count frames that made way for newer ones, and log them: at once, and then at most once a minute.
+
+        Parameters
+        ----------
+        dropped : int
+            How many they are since this work was begun.
+        is_last : bool
+            Whether there will be no more.
+        """
+        if dropped > self._dropped:
+            self._bulletin.count("dropped", dropped - self._dropped)
+            self._dropped = dropped
+        untold = dropped - self._dropped_told
+        if untold and (is_last or time.monotonic() >= self._tell_dropped_s):
+            self._dropped_told = dropped
+            self._tell_dropped_s = time.monotonic() + _TELL_DROPPED_EVERY_S
+            self._say("warning", f"{untold} frames made way for newer ones")
+            self.note("dropped", f"{untold} frames made way for newer ones")
+
+    def _add(self, session: Session, judged: Judged, keeps_picture: bool) -> dict[str, Any]:
+        logged = session.add(judged.result, judged.pixels if keeps_picture else None)
+        for failed in session.finished_pictures():
+            self._failed(failed)
         result = logged.result
         self._bulletin.frame(result)
         so_far = session.so_far()
         assert so_far is not None
-        self._bulletin.change(sample_verdict=_said(so_far.verdict, so_far.reason))
+        self._bulletin.change(sample_verdict=said(so_far.verdict, so_far.reason))
         return {
             "frame": result.frame,
             "sample": session.sample,
@@ -227,15 +223,7 @@ class Work:
             "so_far": so_far.verdict,
         }
 
-    def _log_pictures(self, session: Session) -> None:
-        for failed in session.finished_pictures():
-            self._failed(failed)
-
     def _failed(self, failed: Failed) -> None:
         self._say("warning", str(failed.error))
         self._bulletin.count("failed")
-        self._bulletin.change(last_error=str(failed.error))
-
-
-def _said(verdict: str, reason: str | None) -> str:
-    return f"{verdict} ({reason})" if reason else verdict
+        self._bulletin.failed(str(failed.error))

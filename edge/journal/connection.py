@@ -39,6 +39,9 @@ def to_write(file: Path, timeout_s: float) -> sqlite3.Connection:
     with reported(file):
         connection = _connect(str(file), timeout_s)
         try:
+            if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                # Before the first table, so that space can be given back a little at a time.
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             schema.migrate(connection, file)

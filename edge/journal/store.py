@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 
 from edge import __version__
-from edge.errors import JournalCorrupt, RecordNotFound
-from edge.journal import audit, backup, connection
+from edge.errors import RecordNotFound
+from edge.journal import audit, backup, connection, integrity
 from edge.journal.audit import Audit
 from edge.journal.faults import readable, reported
 from edge.journal.records import (
@@ -372,14 +372,7 @@ class Journal:
 
     def check(self) -> list[str]:
         """Read the whole file and return what is wrong with it, a line each; empty when it is sound."""
-        try:
-            with reported(self.path):
-                integrity = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check")]
-                orphans = self._connection.execute("PRAGMA foreign_key_check").fetchall()
-        except JournalCorrupt as error:
-            return [str(error)]
-        problems = [line for line in integrity if line != "ok"]
-        return problems + [f"row {row[1]} of {row[0]} belongs to no row of {row[2]}" for row in orphans]
+        return integrity.problems(self._connection, self.path)
 
     def audit(self, expected: str | None = None) -> Audit:
         """Follow the chain of the events and say where it is broken.
@@ -423,6 +416,12 @@ class Journal:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Write all that is done to the connection inside the block, or nothing of it."""
         with reported(self.path), transaction(self._connection):
+            yield self._connection
+
+    @contextmanager
+    def maintenance(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection for what is no transaction: pragmas, and single questions."""
+        with reported(self.path):
             yield self._connection
 
     def _insert(self, table: str, row: dict[str, str | int | float | None]) -> int:

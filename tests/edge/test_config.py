@@ -33,7 +33,8 @@ def test_the_example_explains_every_setting_and_sets_none() -> None:
     uncommented = "\n".join(line.removeprefix("#") for line in example.splitlines() if not line.startswith("# "))
     as_shown = config.parse(uncommented, FILE)
     assert list(as_shown) == list(config.NAMES)
-    assert as_shown.pop("um_per_px") == 0.1  # which has no default: wbc-edge cannot know the microscope
+    # Which have no default: wbc-edge cannot know the microscope.
+    assert (as_shown.pop("um_per_px"), as_shown.pop("button_gpio")) == (0.1, 17)
     assert all(getattr(Config(), name) == value for name, value in as_shown.items())
 
 

@@ -12,7 +12,7 @@ from edge.daemon.control import ask, listening, location
 from edge.errors import ConfigurationError, ServiceUnavailable
 
 
-def echo(request: dict[str, Any]) -> dict[str, Any]:
+def echo(request: dict[str, Any], who: str) -> dict[str, Any]:
     if request.get("ask") == "fail":
         raise ConfigurationError("it", "is wrong", "Mend it")
     return {"heard": request}

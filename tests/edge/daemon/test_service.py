@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import signal
@@ -187,8 +188,10 @@ def test_a_wrong_configuration_is_refused_while_it_works(service: Callable[..., 
     one.until(lambda report: report["camera"] == "sim:ALL" and report["state"] == "ready")
     with one.journal() as journal:
         told = [event.detail for event in journal.events() if event.kind == "configuration"]
+        in_force = [event.detail for event in journal.events() if event.kind == "settings"]
     assert told[0].startswith("not reloaded: ")
-    assert told[1] == "reloaded"
+    assert told[1] == f"reloaded, asked for by {getpass.getuser()}"
+    assert in_force == ["camera=sim:MM, size=640x480", "camera=sim:ALL, size=640x480"]
 
 
 def test_a_camera_that_is_not_there_is_said_and_waited_for(service: Callable[..., Running], tmp_path: Path) -> None:
@@ -238,6 +241,65 @@ def test_it_throws_away_what_its_configuration_no_longer_keeps(service: Callable
     with one.journal() as journal:
         assert [bool(record.pictures) for record in journal.frames()] == [False] * 3
         assert [event.kind for event in journal.events()].count("pruned") == 1
+
+
+def test_a_samples_frames_all_count_and_otherwise_only_the_newest_matters(service: Callable[..., Running]) -> None:
+    one = service('camera = "sim:ALL"\nsize = "640x480"\ninterval = 0.01\n')
+    one.told("READY=1")
+    assert one.until(lambda report: report["frames"] >= 2)["every_frame"] is False
+    one.ask("start", "S-1")
+    assert one.until(lambda report: report["sample"] == "S-1")["every_frame"] is True
+    dropped = one.ask("status")["dropped"]
+    done = one.ask("finish")
+    assert one.until(lambda report: report["sample"] not in ("", "S-1"))["every_frame"] is False
+    with one.journal() as journal:
+        names = [record.result.sequence for record in journal.frames(sample="S-1")]
+    assert names == list(range(names[0], names[0] + done["frames"])) if names else done["frames"] == 0
+    assert dropped == 0 or one.ask("status")["dropped"] >= dropped
+
+
+def test_a_disk_that_fills_stops_frames_and_not_the_log_of_it(service: Callable[..., Running]) -> None:
+    one = service('camera = "sim:MM"\nsize = "640x480"\n')
+    one.told("READY=1")
+    assert one.ask("frame", "S-1")["record"] == 1
+    reserve = one.folder / "state" / "journal.sqlite3.reserve"
+    assert reserve.stat().st_blocks * 512 >= 4_000_000
+    one.config.write_text('camera = "sim:MM"\nsize = "640x480"\nleast_free_mb = 100000000\n', "utf-8")
+    one.ask("reload")
+    report = one.until(lambda report: report["state"] == "degraded")
+    assert "no frame is captured" in report["reason"]
+    assert report["last_error_at"]
+    with pytest.raises(ServiceUnavailable, match="degraded"):
+        one.ask("frame")
+    with one.journal() as journal:
+        assert journal.events()[-1].kind == "service degraded"
+    assert not reserve.exists()
+    one.config.write_text('camera = "sim:MM"\nsize = "640x480"\n', "utf-8")
+    one.ask("reload")
+    one.until(lambda report: report["state"] == "ready")
+    assert one.ask("frame")["record"] == 2
+    assert reserve.exists()
+
+
+def test_the_journal_is_checked_and_the_result_told(service: Callable[..., Running]) -> None:
+    one = service()
+    one.told("READY=1")
+    assert one.until(lambda report: report["journal_checked"] != "")["journal_checked"].endswith("sound")
+    with one.journal() as journal:
+        assert [event.detail for event in journal.events() if event.kind == "integrity"] == ["sound"]
+
+
+def test_the_journal_can_be_backed_up_while_it_works(service: Callable[..., Running], tmp_path: Path) -> None:
+    one = service('camera = "sim:ALL"\nsize = "640x480"\ninterval = 0.01\n')
+    one.told("READY=1")
+    one.until(lambda report: report["frames"] >= 2)
+    with one.journal() as journal:
+        journal.back_up(tmp_path / "copy.sqlite3")
+    with Journal.open_read_only(tmp_path / "copy.sqlite3") as copy:
+        assert copy.check() == []
+        assert len(list(copy.frames())) >= 2
+    frames = one.ask("status")["frames"]
+    one.until(lambda report: report["frames"] > frames)
 
 
 def test_it_is_alive_while_it_waits(service: Callable[..., Running]) -> None:

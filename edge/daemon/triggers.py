@@ -1,0 +1,200 @@
+"""What makes the service take a frame: time, a button, a folder; a further one is a module and a ``register`` line.
+
+Some are asked when their time has come, in the thread that captures, so that none can outrun the camera; others put an
+order on the desk from a thread of their own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from edge.camera.guard import GuardedCamera
+from edge.config import Config
+from edge.daemon.orders import Order
+from edge.line import Shot
+
+
+class Trigger(Protocol):
+    """Something that asks for frames."""
+
+    @property
+    def due_s(self) -> float:
+        """When it wants to be asked next, on the monotonic clock; infinity for one that gives orders by itself."""
+        ...
+
+    def shots(self) -> Iterator[Shot]:
+        """Give what it wants now that its time has come."""
+        ...
+
+    def close(self) -> None:
+        """Ask for no more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surroundings:
+    """What a trigger is made for.
+
+    Attributes
+    ----------
+    settings : Config
+        The configuration in force.
+    camera : GuardedCamera or None
+        Open; None where there is none.
+    order : callable
+        Takes an order; may be called from any thread.
+    is_live : callable
+        Says whether only the newest frame matters, since nobody has opened a sample.
+    """
+
+    settings: Config
+    camera: GuardedCamera | None
+    order: Callable[[Order], None]
+    is_live: Callable[[], bool]
+
+
+Factory = Callable[[Surroundings], Trigger | None]
+"""Makes a trigger as the configuration has it; None where it has none."""
+
+_factories: dict[str, Factory] = {}
+
+
+def register(name: str, factory: Factory) -> None:
+    """Add a kind of trigger, or replace the one of the same name.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    factory : callable
+        Makes it.
+    """
+    _factories[name] = factory
+
+
+def configured(surroundings: Surroundings, opened: ExitStack) -> list[Trigger]:
+    """Make the triggers that a configuration has.
+
+    Parameters
+    ----------
+    surroundings : Surroundings
+        What they are made for.
+    opened : ExitStack
+        Closes them.
+
+    Raises
+    ------
+    WbcError
+        When one cannot be used on this device.
+    """
+    made = [factory(surroundings) for factory in _factories.values()]
+    return [opened.enter_context(closing(trigger)) for trigger in made if trigger is not None]
+
+
+class Interval:
+    """A frame from time to time: evenly spaced, and what was missed is skipped.
+
+    Parameters
+    ----------
+    camera : GuardedCamera
+        Open.
+    interval_s : float
+        Time from one frame to the next.
+    is_live : callable
+        Says whether only the newest frame matters.
+    clock : callable
+        Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        camera: GuardedCamera,
+        interval_s: float,
+        is_live: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.due_s = clock() + interval_s
+        self._camera, self._interval_s, self._is_live, self._clock = camera, interval_s, is_live, clock
+
+    def shots(self) -> Iterator[Shot]:
+        """Give one."""
+        self.due_s += self._interval_s * (1 + (self._clock() - self.due_s) // self._interval_s)
+        yield Shot(self._camera.read, may_drop=self._is_live())
+
+    def close(self) -> None:
+        """There is nothing to release."""
+
+
+class Desk:
+    """Where orders lie until the capturing thread takes them, between the triggers whose time has come.
+
+    Parameters
+    ----------
+    camera : GuardedCamera or None
+        Open.
+    triggers : sequence of Trigger
+        What else asks.
+    """
+
+    def __init__(self, camera: GuardedCamera | None, triggers: Sequence[Trigger]) -> None:
+        self._camera, self._triggers = camera, triggers
+        self._orders: SimpleQueue[Order | None] = SimpleQueue()
+
+    def put(self, order: Order) -> None:
+        """Lay an order on it."""
+        self._orders.put(order)
+
+    def close(self) -> None:
+        """Let the capturing thread come to its end."""
+        self._orders.put(None)
+
+    def left(self) -> Iterator[Order]:
+        """Give the orders that nobody will take any more."""
+        with suppress(Empty):
+            while True:
+                if (order := self._orders.get_nowait()) is not None:
+                    yield order
+
+    def shots(self) -> Iterator[Shot]:
+        """Give what is asked for, as it is; in the capturing thread, which waits here."""
+        while True:
+            due_s = min((trigger.due_s for trigger in self._triggers), default=math.inf)
+            try:
+                wait_s = None if math.isinf(due_s) else max(0.0, due_s - time.monotonic())
+                order = self._orders.get(timeout=wait_s)
+                if order is None:
+                    return
+                camera = self._camera if order.what == "frame" else None
+                yield Shot(None if camera is None else camera.read, errand=order)
+                del order
+            except Empty:
+                pass
+            for trigger in self._triggers:
+                if trigger.due_s <= time.monotonic():
+                    yield from trigger.shots()
+
+
+def _interval(surroundings: Surroundings) -> Trigger | None:
+    if surroundings.camera is None or not surroundings.settings.interval:
+        return None
+    return Interval(surroundings.camera, surroundings.settings.interval, surroundings.is_live)
+
+
+def _in_module(name: str) -> Factory:
+    def factory(surroundings: Surroundings) -> Trigger | None:
+        trigger: Trigger | None = importlib.import_module(name).make(surroundings)
+        return trigger
+
+    return factory
+
+
+register("interval", _interval)
+register("folder", _in_module("edge.daemon.folder"))
+register("button", _in_module("edge.daemon.button"))

@@ -1,0 +1,193 @@
+"""What the service does between frames, to be left alone: retention, a full disk, the clock, the journal."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+
+from edge.config import Config
+from edge.daemon.clock import ClockWatch
+from edge.daemon.health import Bulletin
+from edge.daemon.words import Say
+from edge.errors import JournalError, StorageFull
+from edge.journal import Journal
+from edge.journal.reserve import Reserve
+from edge.journal.retention import Policy, prune
+from edge.journal.upkeep import compact, last_event_s
+
+_LOOK_EVERY_S = 5.0
+_PRUNE_EVERY_S = 600.0
+_DAY_S = 86_400.0
+
+
+def free_mb(folder: Path) -> float:
+    """Say how many megabytes are free on the disk of a folder."""
+    return shutil.disk_usage(folder).free / 1e6
+
+
+class Upkeep:
+    """Keeps journal, disk and clock in order, a little at a time; raises nothing but what must end the work.
+
+    Parameters
+    ----------
+    settings : Config
+        The configuration in force.
+    journal : Journal
+        Open for writing.
+    bulletin : Bulletin
+        Where it says what it found.
+    say : callable
+        The service's log.
+    clock : ClockWatch
+        Compares the clocks.
+    free : callable
+        Megabytes that are free on the disk of a folder.
+
+    Attributes
+    ----------
+    keeps_pictures : bool
+        Whether there is room for pictures.
+
+    Raises
+    ------
+    StorageFull
+        When there is no room to capture at all.
+    """
+
+    def __init__(
+        self,
+        settings: Config,
+        journal: Journal,
+        bulletin: Bulletin,
+        say: Say,
+        clock: ClockWatch,
+        free: Callable[[Path], float] = free_mb,
+    ) -> None:
+        self.keeps_pictures = True
+        self._settings, self._journal, self._bulletin, self._say = settings, journal, bulletin, say
+        self._clock, self._free = clock, free
+        self._found: SimpleQueue[list[str]] = SimpleQueue()
+        self._checking = False
+        self._look_s = self._prune_s = time.monotonic()
+        self._demand_room()
+        if not Reserve(journal.path).hold():
+            self._warn("disk", "no space could be put by for the log of a full disk")
+
+    def work(self, is_idle: bool) -> None:
+        """Do what is due; to be called often.
+
+        Parameters
+        ----------
+        is_idle : bool
+            Whether no frame waits: then there is time for what is not urgent.
+
+        Raises
+        ------
+        StorageFull
+            When there is no room to capture any more.
+        JournalError
+            When the journal cannot be written.
+        """
+        now_s = time.monotonic()
+        if now_s < self._look_s:
+            return
+        self._look_s = now_s + _LOOK_EVERY_S
+        self._watch_clock()
+        self._watch_room()
+        if now_s >= self._prune_s:
+            self._prune_s = now_s + _PRUNE_EVERY_S
+            self.prune()
+        if is_idle:
+            compact(self._journal)
+        self._check()
+
+    def prune(self) -> None:
+        """Throw away what the configuration no longer keeps."""
+        settings = self._settings
+        is_trusted = self._clock.is_trusted
+        policy = Policy(
+            picture_days=(settings.keep_picture_days or None) if is_trusted else None,
+            frame_days=(settings.keep_frame_days or None) if is_trusted else None,
+            picture_mb=settings.keep_picture_mb or None,
+            free_mb=settings.keep_free_mb or None,
+            reviewed_first=settings.prune_first == "reviewed",
+        )
+        gone = prune(self._journal, policy, free_mb=self._free)
+        if gone.pictures or gone.frames:
+            self._say("info", f"thrown away: {gone.pictures} pictures, {gone.frames} frames")
+        if not is_trusted and (settings.keep_picture_days or settings.keep_frame_days):
+            self._say("warning", "the clock jumped: for a day nothing is thrown away for its age")
+
+    def _watch_clock(self) -> None:
+        if jump_s := self._clock.jump_s():
+            now = datetime.now().astimezone()
+            way = "forward" if jump_s > 0 else "back"
+            self._warn("clock", f"set {way} by {abs(jump_s):.1f} s, to {now:%Y-%m-%d %H:%M:%S %z}")
+
+    def _watch_room(self) -> None:
+        settings = self._settings
+        if self._free(self._journal.path.parent) < settings.keep_free_mb:
+            # Again and again only while pictures come: what is over the limit then is what came since.
+            if self.keeps_pictures:
+                self.prune()
+            has_room = self._free(self._journal.path.parent) >= settings.keep_free_mb
+        else:
+            has_room = True
+        if has_room != self.keeps_pictures and settings.save != "none":
+            said = (
+                "there is room again: pictures are kept"
+                if has_room
+                else (f"less than {settings.keep_free_mb:g} MB are free: no more pictures are kept")
+            )
+            self._warn("disk", said)
+        self.keeps_pictures = has_room
+        self._bulletin.change(pictures="kept" if has_room and settings.save != "none" else "")
+        self._demand_room()
+
+    def _demand_room(self) -> None:
+        folder, least_mb = self._journal.path.parent, self._settings.least_free_mb
+        if self._free(folder) < least_mb:
+            why = f"less than {least_mb:g} MB are free: no frame is captured"
+            raise StorageFull(f"disk of {folder}", why, "Free some space, or lower least_free_mb")
+
+    def _check(self) -> None:
+        """Have the journal read through in a thread of its own, and log what was found."""
+        try:
+            problems = self._found.get_nowait()
+        except Empty:
+            self._begin_check()
+            return
+        self._checking = False
+        said = "; ".join(problems[:5]) or "sound"
+        self._journal.event("integrity", said)
+        self._bulletin.change(journal_checked=f"{datetime.now().astimezone():%Y-%m-%d %H:%M}: {said}")
+        if problems:
+            self._say("error", f"journal {self._journal.path} is damaged: {said}")
+            self._bulletin.failed(f"journal is damaged: {said}")
+
+    def _begin_check(self) -> None:
+        if self._checking or not self._settings.check_days:
+            return
+        last_s = last_event_s(self._journal, "integrity")
+        # The absolute value, since a clock that was ahead once must not put off the next look for years.
+        if last_s is not None and abs(time.time() - last_s) < self._settings.check_days * _DAY_S:
+            return
+        self._checking = True
+        Thread(target=_read_through, args=(self._journal.path, self._found), name="check", daemon=True).start()
+
+    def _warn(self, kind: str, detail: str) -> None:
+        self._say("warning", f"{kind}: {detail}")
+        self._journal.event(kind, detail)
+
+
+def _read_through(path: Path, found: SimpleQueue[list[str]]) -> None:
+    try:
+        with Journal.open_read_only(path) as journal:
+            found.put(journal.check())
+    except JournalError as error:
+        found.put([str(error)])

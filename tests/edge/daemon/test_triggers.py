@@ -1,0 +1,187 @@
+"""What makes the service take a frame does so once for each reason, and nothing outruns the camera."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+from edge.camera import CameraSettings
+from edge.camera.doubles import ScriptedCamera
+from edge.camera.guard import GuardedCamera, told_nobody
+from edge.config import Config
+from edge.daemon.folder import DroppedImage
+from edge.daemon.orders import Order
+from edge.daemon.triggers import Desk, Interval, Surroundings, Trigger, configured
+from edge.errors import ImageError, TriggerUnavailable
+
+FIELD = np.zeros((32, 32, 3), np.uint8)
+
+
+@pytest.fixture
+def camera() -> Iterator[GuardedCamera]:
+    settings = CameraSettings(um_per_px=0.1)
+    with closing(
+        GuardedCamera("scripted", settings, opener=lambda _, given: ScriptedCamera(iter([FIELD] * 99), given))
+    ) as camera:
+        yield camera
+
+
+@pytest.fixture
+def made(camera: GuardedCamera) -> Iterator[Callable[..., tuple[list[Trigger], list[Order]]]]:
+    """Make the triggers of a configuration, and close them."""
+    with ExitStack() as opened:
+
+        def make(**settings: Any) -> tuple[list[Trigger], list[Order]]:
+            orders: list[Order] = []
+            surroundings = Surroundings(Config(**settings), camera, orders.append, lambda: True)
+            return configured(surroundings, opened), orders
+
+        yield make
+
+
+def test_a_configuration_without_any_has_none(made: Callable[..., Any]) -> None:
+    assert made() == ([], [])
+
+
+def test_the_interval_is_kept_without_drift_and_what_was_missed_is_skipped(camera: GuardedCamera) -> None:
+    now_s = 100.0
+    interval = Interval(camera, 10.0, lambda: False, lambda: now_s)
+    due = []
+    for late_s in (0.0, 3.0, 25.0, 0.5):
+        due.append(interval.due_s)
+        now_s = interval.due_s + late_s
+        assert len(list(interval.shots())) == 1
+    assert due == [110, 120, 130, 160]
+
+
+def test_a_live_frame_may_be_dropped_and_an_ordered_one_may_not(camera: GuardedCamera) -> None:
+    live = True
+    desk = Desk(camera, [Interval(camera, 0.001, lambda: live)])
+    shots = desk.shots()
+    assert next(shots).may_drop
+    live = False
+    assert not next(shots).may_drop
+    live = True
+    order = Order("frame")
+    desk.put(order)
+    taken = next(shot for shot in shots if shot.errand is order)
+    assert not taken.may_drop
+    assert taken.take is not None
+
+
+def test_orders_are_taken_in_turn_and_those_left_are_known(camera: GuardedCamera) -> None:
+    desk = Desk(camera, [])
+    orders = [Order("start", "S-1"), Order("frame"), Order("finish")]
+    for order in orders:
+        desk.put(order)
+    shots = list(islice(desk.shots(), 2))
+    assert [shot.errand for shot in shots] == orders[:2]
+    assert [shot.take is None for shot in shots] == [True, False]
+    assert list(desk.left()) == [orders[2]]
+    desk.close()
+    assert list(desk.shots()) == []
+
+
+@pytest.fixture
+def pins(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Give gpiozero's own stand-in for the pins of a board."""
+    devices = pytest.importorskip("gpiozero", reason="gpiozero is not installed").Device
+    from gpiozero.pins.mock import MockFactory
+
+    monkeypatch.setattr(devices, "pin_factory", MockFactory())
+    yield devices.pin_factory
+    devices.pin_factory.reset()
+
+
+def test_a_press_of_the_button_is_an_order_for_a_frame(made: Callable[..., Any], pins: Any) -> None:
+    (button,), orders = made(button_gpio=17, button_bounce=0.0)
+    pin = pins.pin(17)
+    for _ in range(2):
+        pin.drive_low()
+        pin.drive_high()
+    assert [(order.what, order.who) for order in orders] == [("frame", "button")] * 2
+    button.close()
+    pin.drive_low()
+    assert len(orders) == 2
+
+
+def test_a_button_that_is_active_high_is_pressed_by_a_high_level(made: Callable[..., Any], pins: Any) -> None:
+    _, orders = made(button_gpio=4, button_active="high", button_bounce=0.0)
+    pins.pin(4).drive_high()
+    assert [order.what for order in orders] == ["frame"]
+
+
+def test_a_button_that_is_held_finishes_the_sample_instead(made: Callable[..., Any], pins: Any) -> None:
+    finished = Event()
+    (_button,), orders = made(button_gpio=17, button_bounce=0.0, button_hold=0.05)
+    pin = pins.pin(17)
+    pin.drive_low()
+    while not orders and not finished.wait(0.01):
+        pass
+    pin.drive_high()
+    pin.drive_low()
+    pin.drive_high()
+    assert [order.what for order in orders] == ["finish", "frame"]
+
+
+def test_a_pin_that_cannot_be_used_is_told_with_what_to_do(made: Callable[..., Any], pins: Any) -> None:
+    made(button_gpio=17)
+    with pytest.raises(TriggerUnavailable, match=r"GPIO 17.*gpiozero"):
+        made(button_gpio=17)
+
+
+def test_a_dropped_image_is_given_once_and_put_aside(made: Callable[..., Any], tmp_path: Path) -> None:
+    (trigger,), _ = made(watch_folder=str(tmp_path), um_per_px=0.3)
+    for name in ("b.png", "a.png"):
+        (tmp_path / name).write_bytes(cv2.imencode(".png", FIELD)[1].tobytes())
+    (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n")
+    shots: list[Any] = []
+    while len(shots) < 3:
+        shots += trigger.shots()
+        Event().wait(0.2)
+    assert list(trigger.shots()) == []
+    for shot in shots:
+        assert isinstance(shot.errand, DroppedImage)
+        try:
+            frame = shot.take(told_nobody)
+        except ImageError as error:
+            shot.errand.failed(error)
+        else:
+            assert frame.um_per_px == 0.3
+            shot.errand.done({})
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.png")) == [
+        "done/a.png",
+        "done/b.png",
+        "failed/torn.png",
+    ]
+
+
+def test_an_image_that_was_taken_back_is_no_failure_of_the_service(made: Callable[..., Any], tmp_path: Path) -> None:
+    (trigger,), _ = made(watch_folder=str(tmp_path), um_per_px=0.3)
+    image = tmp_path / "a.png"
+    image.write_bytes(cv2.imencode(".png", FIELD)[1].tobytes())
+    shots: list[Any] = []
+    while not shots:
+        shots += trigger.shots()
+        Event().wait(0.2)
+    image.unlink()
+    with pytest.raises(ImageError) as gone:
+        shots[0].take(told_nobody)
+    shots[0].errand.failed(gone.value)
+
+
+def test_settings_of_a_button_are_bounded() -> None:
+    for wrong in ({"button_gpio": 28}, {"button_bounce": -1}, {"button_active": "up"}):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(wrong, Config)
+    assert replace(Order("frame"), who="x").who == "x"

@@ -1,0 +1,192 @@
+"""Left alone, the service minds the disk, the clock and the journal, and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.config import Config
+from edge.daemon import upkeep as module
+from edge.daemon.clock import ClockWatch
+from edge.daemon.health import Bulletin
+from edge.daemon.upkeep import Upkeep
+from edge.errors import StorageFull
+from edge.frame import Frame
+from edge.journal import Journal
+from edge.pipeline import measure
+
+DAY_S = 86_400.0
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal.open(tmp_path / "journal.sqlite3") as journal:
+        yield journal
+
+
+@pytest.fixture
+def picture(journal: Journal) -> Callable[[int], None]:
+    """Log frames with pictures of a megabyte."""
+    result = measure(Frame(np.full((64, 64, 3), 230, np.uint8), "field", 0, 0.5, 1.8e9, 0.0))
+
+    def log(count: int) -> None:
+        sample = journal.sample("S-1")
+        folder = journal.path.parent / "pictures" / "S-1"
+        folder.mkdir(parents=True, exist_ok=True)
+        for _ in range(count):
+            record = journal.record(sample, result)
+            file = folder / f"{record:06d}-frame.jpg"
+            file.write_bytes(b"x" * 1_000_000)
+            journal.attach_picture(record, "frame", file)
+
+    return log
+
+
+class Disk:
+    """A disk of so many megabytes, of which pictures take some."""
+
+    def __init__(self, size_mb: float) -> None:
+        self.size_mb = size_mb
+
+    def free_mb(self, folder: Path) -> float:
+        return self.size_mb - sum(file.stat().st_size for file in folder.rglob("*.jpg")) / 1e6
+
+
+def begun(journal: Journal, disk: Disk, clock: ClockWatch | None = None, **settings: Any) -> tuple[Upkeep, list[str]]:
+    said: list[str] = []
+    given = Config(**{"keep_free_mb": 50, "least_free_mb": 10, "check_days": 0, "save": "frames", **settings})
+    clock = clock or ClockWatch()
+    return Upkeep(given, journal, Bulletin(), lambda _, line: said.append(line), clock, disk.free_mb), said
+
+
+def kinds(journal: Journal) -> list[str]:
+    return [event.kind for event in journal.events()]
+
+
+@pytest.fixture(autouse=True)
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LOOK_EVERY_S", 0.0)
+
+
+def test_a_disk_that_fills_costs_old_pictures_then_new_ones_then_frames_and_never_the_log(
+    journal: Journal, picture: Callable[[int], None]
+) -> None:
+    disk = Disk(54)
+    upkeep, said = begun(journal, disk)
+    picture(6)
+    upkeep.work(is_idle=True)
+    assert upkeep.keeps_pictures
+    assert [bool(record.pictures) for record in journal.frames()] == [False] * 2 + [True] * 4
+    disk.size_mb = 45  # others take it
+    upkeep.work(is_idle=True)
+    assert not upkeep.keeps_pictures
+    assert not any(record.pictures for record in journal.frames())
+    assert "no more pictures are kept" in said[-1]
+    disk.size_mb = 5
+    with pytest.raises(StorageFull, match="no frame is captured"):
+        upkeep.work(is_idle=True)
+    with pytest.raises(StorageFull):
+        begun(journal, disk)
+    assert kinds(journal) == ["pruned", "pruned", "disk"]
+    disk.size_mb = 100
+    upkeep, _ = begun(journal, disk)
+    upkeep.work(is_idle=True)
+    assert upkeep.keeps_pictures
+
+
+def test_room_that_comes_back_is_used_again(journal: Journal) -> None:
+    disk = Disk(45)
+    upkeep, said = begun(journal, disk)
+    upkeep.work(is_idle=True)
+    assert not upkeep.keeps_pictures
+    disk.size_mb = 100
+    upkeep.work(is_idle=True)
+    assert upkeep.keeps_pictures
+    assert "pictures are kept" in said[-1]
+
+
+@pytest.mark.parametrize("first", ["unreviewed", "reviewed"])
+def test_which_pictures_go_first_is_configured(journal: Journal, picture: Callable[[int], None], first: str) -> None:
+    picture(3)
+    journal.review(1, "normal")
+    begun(journal, Disk(1000), keep_picture_mb=1, prune_first=first)[0].prune()
+    left = [record.record for record in journal.frames() if record.pictures]
+    assert left == ([1] if first == "unreviewed" else [3])
+
+
+class Clocks:
+    """A wall clock that can be set, and one that cannot."""
+
+    def __init__(self) -> None:
+        self.wall_s, self.boot_s = 1.8e9, 100.0
+
+    def watch(self, last_logged_s: float | None = None) -> ClockWatch:
+        return ClockWatch(last_logged_s, lambda: self.wall_s, lambda: self.boot_s)
+
+    def pass_s(self, seconds: float, jump_s: float = 0.0) -> None:
+        self.boot_s += seconds
+        self.wall_s += seconds + jump_s
+
+
+@pytest.mark.parametrize("jump_s", [3650 * DAY_S, -3650 * DAY_S, 60.0, -3.0])
+def test_a_jump_of_the_clock_is_logged_once_with_its_size(journal: Journal, jump_s: float) -> None:
+    clocks = Clocks()
+    upkeep, said = begun(journal, Disk(1000), clocks.watch())
+    clocks.pass_s(10)
+    upkeep.work(is_idle=True)
+    clocks.pass_s(10, jump_s)
+    upkeep.work(is_idle=True)
+    clocks.pass_s(10)
+    upkeep.work(is_idle=True)
+    (event,) = [event for event in journal.events() if event.kind == "clock"]
+    assert f"set {'forward' if jump_s > 0 else 'back'} by {abs(jump_s):.1f} s" in event.detail
+    assert len([line for line in said if line.startswith("clock")]) == 1
+
+
+def test_time_servers_and_sleep_are_no_jumps() -> None:
+    clocks = Clocks()
+    watch = clocks.watch()
+    for _ in range(100):
+        clocks.pass_s(5, 0.5)
+        assert watch.jump_s() == 0.0
+    clocks.pass_s(8 * 3600)
+    assert watch.jump_s() == 0.0
+
+
+def test_nothing_goes_for_its_age_until_a_jump_by_years_could_be_seen(
+    journal: Journal, picture: Callable[[int], None]
+) -> None:
+    clocks = Clocks()
+    watch = clocks.watch()
+    upkeep, _ = begun(journal, Disk(1000), watch, keep_picture_days=30, keep_frame_days=60)
+    picture(1)
+    clocks.pass_s(60, 3650 * DAY_S)
+    upkeep.work(is_idle=True)
+    upkeep.prune()
+    assert [bool(record.pictures) for record in journal.frames()] == [True]
+    assert not watch.is_trusted
+    clocks.pass_s(DAY_S)
+    assert watch.is_trusted
+
+
+def test_a_start_years_from_what_was_logged_last_is_doubted_too() -> None:
+    clocks = Clocks()
+    assert clocks.watch(clocks.wall_s - 5 * DAY_S).is_trusted
+    assert not clocks.watch(clocks.wall_s - 3650 * DAY_S).is_trusted
+    assert not clocks.watch(clocks.wall_s + 3650 * DAY_S).is_trusted
+    assert clocks.watch(None).is_trusted
+
+
+def test_a_damaged_journal_is_found_and_told(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Journal, "check", lambda _: ["page 7 is torn"])
+    upkeep, said = begun(journal, Disk(1000), check_days=1)
+    while "integrity" not in kinds(journal):
+        upkeep.work(is_idle=True)
+    assert journal.events()[-1].detail == "page 7 is torn"
+    assert "damaged" in said[-1]
+    upkeep.work(is_idle=True)
+    assert kinds(journal).count("integrity") == 1
