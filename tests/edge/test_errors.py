@@ -20,6 +20,7 @@ KINDS = [
     (errors.JournalError, range(40, 50)),
     (errors.OutputError, range(50, 60)),
     (errors.ServiceUnavailable, range(50, 60)),
+    (errors.DataError, range(60, 80)),
     (errors.TriggerUnavailable, range(50, 60)),
     (WbcError, range(1, 10)),
 ]
