@@ -39,11 +39,14 @@ class Shot:
         Whether a newer frame may take this one's place while it waits: only the newest matters.
     errand : object
         Whatever the one who asks wants back with the outcome.
+    model : Model or None
+        By which this frame and those after it are judged; None: as those before it.
     """
 
     take: Callable[[Teller], Frame] | None = None
     may_drop: bool = False
     errand: Any = None
+    model: Model | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,17 +183,6 @@ class Line:
         """Whether nothing will be given out any more."""
         return not self._told and self._out.is_done
 
-    def switch(self, model: Model) -> None:
-        """Judge by another model, from the next frame on that is prepared; those before are judged by the one before.
-
-        Parameters
-        ----------
-        model : Model
-            The model, loaded and proven.
-        """
-        with self._switching:
-            self._model = model
-
     def stalled_s(self) -> float:
         """Say for how many seconds a stage has been at one frame; 0 when none is. Cameras have limits of their own."""
         begun_s = min(self._begun_s.copy().values(), default=None)
@@ -244,10 +236,14 @@ class Line:
             self._taken.close()
 
     def _captured(self, shot: Shot) -> _Piece:
+        if shot.model is not None:
+            with self._switching:
+                self._model = shot.model
         if shot.take is None:
             return _Piece(shot, outcome=Passed(shot))
         try:
-            return _Piece(shot, shot.take(self._tell))
+            frame = shot.take(self._tell)
+            return _Piece(shot, frame, self._model)
         except EndOfFrames:
             raise
         except BaseException as error:  # whatever it is, it belongs to the one who takes it off
@@ -270,7 +266,6 @@ class Line:
 
     def _prepare(self, piece: _Piece) -> None:
         assert piece.frame is not None
-        piece.model = self._model
         if piece.model is None:
             piece.outcome = self._judged(piece, pipeline.measure(piece.frame))
         else:

@@ -56,7 +56,7 @@ def command() -> None:
     parts = Parts(
         settings=settings,
         camera=_open_camera,
-        model=lambda given: models.open(given).model,
+        models=models,
         journal=lambda given: options.open_journal(given.journal or None),
         sample=lambda: options.sample_name(None),
     )

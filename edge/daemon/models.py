@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Lock
 
 from edge.config import Config
 from edge.errors import BundleCorrupt, BundleError, OutputError, RuntimeUnavailable, WbcError
@@ -24,18 +27,15 @@ class Opened:
         Name of its file without the suffix; empty when the configuration names a model, which no other replaces.
     why : str
         Why it took the place of another; empty when it did not.
-    events : tuple of str
-        What is to be logged of how it was found, a sentence each.
     """
 
     model: Model
     name: str
-    why: str
-    events: tuple[str, ...] = ()
+    why: str = ""
 
 
 class Models:
-    """Finds the model to judge by, and another when it fails.
+    """Finds the model to judge by, and another when it fails; may be asked from any thread.
 
     A model that the configuration names is used or none is: somebody wants that one. Else it is the one in force; one
     that cannot be loaded, or fails in use, is left for the one before it and at last for the one that ships, and that
@@ -51,6 +51,20 @@ class Models:
 
     def __init__(self, store: Store, load: Callable[[Path, Config], Model]) -> None:
         self._store, self._load = store, load
+        self._lock = Lock()
+        self._events: SimpleQueue[str] = SimpleQueue()
+        self._current: Opened | None = None
+
+    @property
+    def why(self) -> str:
+        """Why the model that was opened last took the place of another; empty when it did not."""
+        return self._current.why if self._current else ""
+
+    def events(self) -> Iterator[str]:
+        """Give what happened since it was last asked, a sentence each."""
+        with suppress(Empty):
+            while True:
+                yield self._events.get_nowait()
 
     def open(self, settings: Config) -> Opened:
         """Load the model to judge by.
@@ -70,16 +84,20 @@ class Models:
         BundleError, RuntimeUnavailable
             When none can be used; it is the first one's failure.
         """
-        if settings.model:
-            return Opened(self._load(shelf.find(settings.model, self._store.folder), settings), "", "")
-        return self._first(self._store.candidates(), settings)
+        with self._lock:
+            if settings.model:
+                found = shelf.find(settings.model, self._store.folder)
+                self._current = Opened(self._load(found, settings), "")
+            else:
+                self._current = self._first(self._store.candidates(), settings)
+            return self._current
 
-    def after(self, failed: Opened, error: BundleError, settings: Config) -> Opened:
+    def after(self, failed: Model, error: BundleError, settings: Config) -> Model:
         """Load what takes the place of a model that failed in use.
 
         Parameters
         ----------
-        failed : Opened
+        failed : Model
             The model.
         error : BundleError
             How it failed.
@@ -88,43 +106,50 @@ class Models:
 
         Returns
         -------
-        Opened
-            Another model.
+        Model
+            Another one.
 
         Raises
         ------
         BundleError
             When there is none to take its place; it is the failure.
         """
-        others = [name for name in self._store.candidates() if name != failed.name]
-        if not failed.name or not others:
-            raise error
-        return self._first(others, settings, error)
+        with self._lock:
+            if self._current is None or self._current.model is not failed:
+                # Somebody has put another in force, which is on its way.
+                return self._current.model if self._current else failed
+            name = self._current.name
+            others = [each for each in self._store.candidates() if each != name]
+            if not name or not others:
+                raise error
+            self._events.put(f"{name} failed: {error}")
+            self._current = self._first(others, settings, error)
+            return self._current.model
 
     def _first(self, names: Sequence[str], settings: Config, problem: WbcError | None = None) -> Opened:
         """Load the first that can be used; a problem, here or before, is why the others are left for it."""
-        events = [f"a model failed: {problem}"] if problem else []
         for name in names:
             try:
                 model = self._load(shelf.find(name, self._store.folder), settings)
             except (BundleError, RuntimeUnavailable) as error:
                 problem = problem or error
-                events.append(f"{name} cannot be used: {error}")
+                self._events.put(f"{name} cannot be used: {error}")
                 continue
             if problem is None:
-                return Opened(model, name, *self._reason())
-            events.append(f"rolled back to {model.bundle.identity}")
+                return Opened(model, name, self._reason())
+            self._events.put(f"rolled back to {model.bundle.identity}")
             try:
                 self._store.fall_back(name, str(problem))
             except OutputError as error:
-                events.append(f"that could not be kept: {error}")
-            return Opened(model, name, str(problem), tuple(events))
+                self._events.put(f"that could not be kept: {error}")
+            return Opened(model, name, str(problem))
         assert problem is not None  # for the type checker: there is always the one that ships
         raise problem
 
-    def _reason(self) -> tuple[str, tuple[str, ...]]:
-        """Say why the one in force is, if that was no person's choice, and whether that could not be read."""
+    def _reason(self) -> str:
+        """Say why the one in force is, if that was no person's choice, or could not be read."""
         try:
-            return self._store.activated().why, ()
+            return self._store.activated().why
         except BundleCorrupt as error:
-            return str(error), (str(error),)
+            self._events.put(str(error))
+            return str(error)

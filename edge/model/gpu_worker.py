@@ -11,6 +11,7 @@ import faulthandler
 import os
 import resource
 import sys
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -143,7 +144,8 @@ def _send(connection: Connection, answer: Answer) -> None:
 def main() -> None:
     """Serve the socket whose number is the first argument."""
     # A crash is expected on some boards; a core dump of it would fill the card.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with Connection(int(sys.argv[1])) as connection:
         serve(connection)
 

@@ -46,7 +46,7 @@ def test_the_one_in_force_is_opened_and_nothing_is_to_be_told(models: Models, in
     assert models.open(Config()).name == "marrow"
     name = install("one")
     opened = models.open(Config())
-    assert (opened.name, opened.why, opened.events) == (name, "", ())
+    assert (opened.name, opened.why, list(models.events())) == (name, "", [])
 
 
 def test_files_that_turned_bad_are_left_for_the_one_before_and_that_is_kept(
@@ -58,14 +58,14 @@ def test_files_that_turned_bad_are_left_for_the_one_before_and_that_is_kept(
     opened = models.open(Config())
     assert opened.name == one
     assert "not a whole bundle" in opened.why
-    assert [event.split(":")[0] for event in opened.events] == [
+    assert [event.split(":")[0] for event in models.events()] == [
         f"{three} cannot be used",
         f"{two} cannot be used",
         f"rolled back to {one}",
     ]
     # The next time there is nothing new to tell, and still the reason.
     again = models.open(Config())
-    assert (again.name, again.why, again.events) == (one, opened.why, ())
+    assert (again.name, again.why, list(models.events())) == (one, opened.why, [])
     (store.folder / f"{one}.wbc").unlink()
     assert models.open(Config()).name == "marrow"
 
@@ -76,7 +76,7 @@ def test_a_choice_that_cannot_be_read_is_told(models: Models, store: Store, inst
     opened = models.open(Config())
     assert opened.name == "marrow"
     assert "activated.json" in opened.why
-    assert opened.events == (opened.why,)
+    assert list(models.events()) == [opened.why]
 
 
 def test_a_model_that_the_configuration_names_is_used_or_none_is(
@@ -91,7 +91,7 @@ def test_a_model_that_the_configuration_names_is_used_or_none_is(
     with pytest.raises(BundleCorrupt):
         models.open(Config(model=one))
     with pytest.raises(InferenceFailed):
-        models.after(opened, InferenceFailed("the network", "failed"), Config(model=one))
+        models.after(opened.model, InferenceFailed("the network", "failed"), Config(model=one))
     assert store.in_force == two
 
 
@@ -114,15 +114,26 @@ def test_one_that_fails_on_a_frame_is_left_for_the_one_before(
     frame = simulated_frame((640, 480))
     with pytest.raises(InferenceFailed, match="no numbers") as failed:
         pipeline.classify(frame, opened.model)
-    after = models.after(opened, failed.value, Config())
-    assert (after.name, store.in_force) == (one, one)
-    assert "no numbers" in after.why == store.activated().why
-    assert pipeline.classify(frame, after.model).verdict is not None
+    after = models.after(opened.model, failed.value, Config())
+    assert (after.bundle.identity, store.in_force) == (one, one)
+    assert "no numbers" in models.why == store.activated().why
+    assert [event.split(" ")[1] for event in models.events()] == ["failed:", "back"]
+    assert pipeline.classify(frame, after).verdict is not None
+
+
+def test_one_that_was_put_in_force_meanwhile_takes_the_place_of_one_that_fails(
+    models: Models, store: Store, install: Callable[[str], str]
+) -> None:
+    failing = models.open(Config()).model
+    name = install("one")
+    newer = models.open(Config()).model
+    assert models.after(failing, InferenceFailed("the network", "failed"), Config()) is newer
+    assert (store.in_force, list(models.events())) == (name, [])
 
 
 def test_when_the_one_that_ships_fails_there_is_no_other(models: Models) -> None:
     with pytest.raises(InferenceFailed, match="failed"):
-        models.after(models.open(Config()), InferenceFailed("the network", "failed"), Config())
+        models.after(models.open(Config()).model, InferenceFailed("the network", "failed"), Config())
 
 
 def test_where_nothing_can_be_kept_the_service_goes_on_and_says_so(
@@ -137,5 +148,6 @@ def test_where_nothing_can_be_kept_the_service_goes_on_and_says_so(
     monkeypatch.setattr("edge.durable.write", full)
     opened = models.open(Config())
     assert opened.name == one
-    assert "could not be kept" in opened.events[-1]
-    assert "No space left" in opened.events[-1]
+    *_, last = models.events()
+    assert "could not be kept" in last
+    assert "No space left" in last
