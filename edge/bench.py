@@ -56,6 +56,8 @@ class Figures:
         Least time for resize, tiles, invoke and transaction.
     runtime : str
         Runtime and version.
+    accelerator : str
+        What the model runs on, and why. The floor of invoke is the processor's in any case.
     model : str
         The model.
     threads : int
@@ -72,6 +74,7 @@ class Figures:
     stages_ms: dict[str, float]
     floors_ms: dict[str, float]
     runtime: str
+    accelerator: str
     model: str
     threads: int
     repeats: int
@@ -172,6 +175,7 @@ def measure(frame: Frame, model: Model, folder: Path, *, threads: int = 1, repea
         },
         floors_ms=medians,
         runtime=model.runtime.name,
+        accelerator=str(model.runtime.choice),
         model=model.bundle.identity,
         threads=threads,
         repeats=repeats,

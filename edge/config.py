@@ -95,7 +95,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             description="Seconds after which a button that is held finishes the sample instead. 0: it never does.",
         ),
     ] = 0.0
-    model: Annotated[str, Meta(description="Name or file of the model. Empty: the one that ships with wbc-edge.")] = ""
+    model: Annotated[
+        str,
+        Meta(
+            description="Name or file of the model. Empty: the one that `wbc-edge model activate` put in\n"
+            "force, or else the one that ships."
+        ),
+    ] = ""
     trusted_keys: Annotated[
         tuple[PublicKey, ...],
         Meta(
@@ -110,6 +116,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     threads: Annotated[
         int, Meta(ge=1, le=64, description="Threads of runtime and OpenCV, 1 to 64; one is fastest for small networks.")
     ] = 1
+    batch: Annotated[
+        int,
+        Meta(
+            ge=1, le=64, description="Tiles that the processor judges at once, 1 to 64; `wbc-edge model tune` measures."
+        ),
+    ] = 4
+    accelerator: Annotated[
+        Literal["auto", "cpu", "gpu"],
+        Meta(
+            description="What the model runs on: auto (the faster one that answers correctly), cpu,\n"
+            "or gpu (wherever that answers correctly, be it slower)."
+        ),
+    ] = "auto"
     journal: Annotated[str, Meta(description="The journal's file. Empty: in the user's state folder.")] = ""
     save: Annotated[
         Literal["none", "frames", "overlays"],

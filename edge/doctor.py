@@ -16,11 +16,13 @@ from typing import Literal
 from edge import __version__, board
 from edge.camera import Camera, CameraSettings, attached_cameras, open_camera
 from edge.camera.guard import BackOff, GuardedCamera
-from edge.errors import JournalError, WbcError
+from edge.errors import BundleError, JournalError, WbcError
 from edge.journal import Journal
-from edge.model import open_model, selftest, signature
+from edge.model import Execution, open_model, selftest, signature
 from edge.model.runtime import installed
+from edge.model.store import Store
 
+_ON_THE_PROCESSOR = Execution()
 _PACKAGES = ("numpy", "opencv-python-headless", "msgspec", "click", "rich", "ai-edge-litert", "tflite-runtime")
 _EARLIEST_S = datetime(2025, 1, 1, tzinfo=timezone.utc).timestamp()
 """wbc-edge is younger: no clock that is right shows an earlier time."""
@@ -61,9 +63,9 @@ class Finding:
 def examine(
     journal: Path,
     model: Callable[[], Path],
+    store: Store,
     *,
-    runtime: str | None = None,
-    threads: int = 1,
+    execution: Execution = _ON_THE_PROCESSOR,
     trusted_keys: Sequence[str] = (),
     root: Path = Path("/"),
     now_s: Callable[[], float] = time.time,
@@ -79,10 +81,10 @@ def examine(
         The journal's file; need not exist.
     model : callable
         Finds the model's bundle; may raise a ``BundleError``.
-    runtime : str, optional
-        Name of the runtime; by default the first installed.
-    threads : int
-        Threads of the runtime.
+    store : Store
+        The device's models.
+    execution : Execution
+        How networks are run.
     trusted_keys : sequence of str
         Public keys, one of which must have signed the model.
     root : Path
@@ -98,8 +100,9 @@ def examine(
         As they are found.
     """
     yield from _software()
-    yield from _runtimes(threads)
-    yield from _model(model, runtime, threads, trusted_keys)
+    yield from _runtimes(execution.threads)
+    yield from _model(model, execution, trusted_keys)
+    yield from _choice(store)
     yield from _cameras(root / "dev", opener)
     yield from _disk(journal, root / "proc" / "mounts")
     yield from _journal(journal)
@@ -132,11 +135,9 @@ def _runtimes(threads: int) -> Iterator[Finding]:
         )
 
 
-def _model(
-    find: Callable[[], Path], runtime: str | None, threads: int, trusted_keys: Sequence[str]
-) -> Iterator[Finding]:
+def _model(find: Callable[[], Path], execution: Execution, trusted_keys: Sequence[str]) -> Iterator[Finding]:
     try:
-        model = open_model(find(), runtime=runtime, threads=threads, trusted_keys=trusted_keys)
+        model = open_model(find(), execution=execution, trusted_keys=trusted_keys)
         difference = selftest.check(model.bundle, model.runtime, model.kind)
     except WbcError as error:
         yield _problem(error)
@@ -144,6 +145,24 @@ def _model(
     said = "bit for bit" if difference == 0 else f"to {difference:.3g}"
     yield Finding("ok", f"model {model.bundle.identity} passes its self-test {said} on {model.runtime.name}")
     yield Finding("ok", f"model {model.bundle.identity} is {signature.described(model.bundle.signature, trusted_keys)}")
+    choice = model.runtime.choice
+    model.runtime.close()
+    if execution.accelerator == "gpu" and choice.accelerator == "cpu":
+        yield Finding("warning", f"the model runs on the processor: {choice.why}", "Mend the GPU, or accelerator=auto")
+        return
+    place = "GPU" if choice.accelerator == "gpu" else "processor"
+    yield Finding("ok", f"the model runs on the {place}: {choice.why}")
+
+
+def _choice(store: Store) -> Iterator[Finding]:
+    try:
+        activated = store.activated()
+    except BundleError as error:
+        yield _problem(error)
+        return
+    if activated.why:
+        remedy = "Install a better one, or `wbc-edge model activate` the one in force to be content with it"
+        yield Finding("warning", f"model {store.in_force} took the place of another: {activated.why}", remedy)
 
 
 def _cameras(devices: Path, opener: Callable[[str, CameraSettings], Camera]) -> Iterator[Finding]:

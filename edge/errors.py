@@ -63,6 +63,12 @@ class ScaleError(WbcError, ValueError):
     exit_code = 3
 
 
+class ModelInUse(WbcError, PermissionError):
+    """Raised when a model is to be removed that is in force, or that ships with wbc-edge."""
+
+    exit_code = 4
+
+
 class CameraError(WbcError, OSError):
     """Base of the failures of a camera or other source of frames."""
 
@@ -151,6 +157,18 @@ class NetworkNotFound(BundleError, LookupError):
     """Raised when a bundle has no network of the type asked for."""
 
     exit_code = 37
+
+
+class InferenceFailed(BundleError, RuntimeError):
+    """Raised when a model that was loaded and proven fails on a frame, or what it says are no numbers."""
+
+    exit_code = 38
+
+
+class GpuFailed(InferenceFailed):
+    """Raised when the GPU crashes, hangs, gives an error, or is none; the processor goes on in its place."""
+
+    exit_code = 39
 
 
 class RuntimeUnavailable(WbcError, ImportError):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from types import TracebackType
 from typing import Any
 
@@ -21,7 +21,7 @@ from edge import pipeline
 from edge.belt import Belt
 from edge.camera import EndOfFrames
 from edge.camera.guard import Teller
-from edge.errors import ImageError
+from edge.errors import ImageError, InferenceFailed
 from edge.frame import Frame, Pixels
 from edge.model import Model
 from edge.result import FrameResult
@@ -39,11 +39,14 @@ class Shot:
         Whether a newer frame may take this one's place while it waits: only the newest matters.
     errand : object
         Whatever the one who asks wants back with the outcome.
+    model : Model or None
+        By which this frame and those after it are judged; None: as those before it.
     """
 
     take: Callable[[Teller], Frame] | None = None
     may_drop: bool = False
     errand: Any = None
+    model: Model | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,11 +61,14 @@ class Judged:
         What was found; without a verdict where there is no model.
     pixels : ndarray or None
         The frame, shape (height, width, 3), uint8, BGR, where pictures are kept.
+    model : Model or None
+        By which it was judged.
     """
 
     shot: Shot
     result: FrameResult
     pixels: Pixels | None
+    model: Model | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,6 +121,7 @@ Outcome = Judged | Broken | Passed | Told
 class _Piece:
     shot: Shot
     frame: Frame | None = None
+    model: Model | None = None
     prepared: pipeline.Prepared | None = None
     outcome: Judged | Broken | Passed | None = None
 
@@ -133,6 +140,9 @@ class Line:
         By which frames are judged; None only measures them.
     keeps_pixels : bool
         Whether the outcomes have the frames' pixels.
+    replace : callable, optional
+        Given a model and how it failed on a frame, gives one to take its place, from that frame on. Without it such a
+        frame is broken.
     bell : SimpleQueue, optional
         Rung when there is something to take; who rings it too wakes the one who waits, even from a signal handler.
     """
@@ -143,9 +153,11 @@ class Line:
         model: Model | None,
         *,
         keeps_pixels: bool = False,
+        replace: Callable[[Model, InferenceFailed], Model] | None = None,
         bell: SimpleQueue[None] | None = None,
     ) -> None:
-        self._shots, self._model, self._keeps_pixels = shots, model, keeps_pixels
+        self._shots, self._model, self._keeps_pixels, self._replace = shots, model, keeps_pixels, replace
+        self._switching = Lock()
         self._bell: SimpleQueue[None] = SimpleQueue() if bell is None else bell
         self._taken: Belt[_Piece] = Belt(yields=lambda waiting, newer: waiting.shot.may_drop and newer.shot.may_drop)
         self._prepared: Belt[_Piece] = Belt()
@@ -224,10 +236,14 @@ class Line:
             self._taken.close()
 
     def _captured(self, shot: Shot) -> _Piece:
+        if shot.model is not None:
+            with self._switching:
+                self._model = shot.model
         if shot.take is None:
             return _Piece(shot, outcome=Passed(shot))
         try:
-            return _Piece(shot, shot.take(self._tell))
+            frame = shot.take(self._tell)
+            return _Piece(shot, frame, self._model)
         except EndOfFrames:
             raise
         except BaseException as error:  # whatever it is, it belongs to the one who takes it off
@@ -250,21 +266,41 @@ class Line:
 
     def _prepare(self, piece: _Piece) -> None:
         assert piece.frame is not None
-        if self._model is None:
+        if piece.model is None:
             piece.outcome = self._judged(piece, pipeline.measure(piece.frame))
         else:
-            piece.prepared = pipeline.prepare(piece.frame, self._model.bundle.description)
-        if not self._keeps_pixels:
+            piece.prepared = pipeline.prepare(piece.frame, piece.model.bundle.description)
+        if not self._keeps_pixels and self._replace is None:
             piece.frame = None
 
     def _judge(self, piece: _Piece) -> None:
         assert piece.prepared is not None
-        assert self._model is not None
-        piece.outcome = self._judged(piece, pipeline.judge(piece.prepared, self._model))
+        assert piece.model is not None
+        try:
+            result = pipeline.judge(piece.prepared, piece.model)
+        except InferenceFailed as error:
+            result = self._judge_again(piece, piece.model, error)
+        piece.outcome = self._judged(piece, result)
+        if not self._keeps_pixels:
+            piece.frame = None
+
+    def _judge_again(self, piece: _Piece, failed: Model, error: InferenceFailed) -> FrameResult:
+        if self._replace is None or piece.frame is None:
+            raise error
+        with self._switching:
+            # A frame before this one may have failed by the same model.
+            if self._model is failed:
+                self._model = self._replace(failed, error)
+            piece.model = self._model
+        assert piece.model is not None
+        try:
+            return pipeline.classify(piece.frame, piece.model)
+        except InferenceFailed as another:
+            return self._judge_again(piece, piece.model, another)
 
     def _judged(self, piece: _Piece, result: FrameResult) -> Judged:
         kept = piece.frame if self._keeps_pixels else None
-        return Judged(piece.shot, result, None if kept is None else kept.pixels)
+        return Judged(piece.shot, result, None if kept is None else kept.pixels, piece.model)
 
     def _ring(self, target: Belt[_Piece]) -> None:
         if target is self._out:

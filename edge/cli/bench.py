@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edge.cli import options
 from edge.cli.output import say, write, write_json
+
+if TYPE_CHECKING:
+    from edge.model import Execution
 
 EXAMPLES = """
 \b
@@ -21,15 +25,14 @@ Examples:
 @click.option("--repeats", type=click.IntRange(min=1), default=30, show_default=True, metavar="N", help="Frames timed.")
 @options.option("--size", type=options.size, metavar="WxH", default="2560x1920", help="Size of the frame.")
 @options.model_option
-@options.runtime_options
+@options.execution_options
 @options.journal_option
 @options.json_option
 def command(
     repeats: int,
     size: tuple[int, int],
     model: str | None,
-    runtime: str | None,
-    threads: int,
+    execution: Execution,
     journal: str | None,
     as_json: bool,
 ) -> None:
@@ -37,12 +40,12 @@ def command(
     from edge import bench
     from edge.journal import default_path
 
-    options.set_threads(threads)
-    loaded = options.load_model(model, runtime, threads)
+    options.set_threads(execution.threads)
+    loaded = options.load_model(options.find_model(model), execution)
     if not as_json:
         say("Drawing a field, then judging it again and again...")
     folder = Path(journal or default_path()).absolute().parent
-    figures = bench.measure(bench.simulated_frame(size), loaded, folder, threads=threads, repeats=repeats)
+    figures = bench.measure(bench.simulated_frame(size), loaded, folder, threads=execution.threads, repeats=repeats)
     if as_json:
         write_json(
             {
@@ -54,6 +57,7 @@ def command(
                 "stages_ms": figures.stages_ms,
                 "floors_ms": figures.floors_ms,
                 "runtime": figures.runtime,
+                "accelerator": figures.accelerator,
                 "model": figures.model,
                 "threads": figures.threads,
                 "repeats": figures.repeats,
@@ -63,6 +67,7 @@ def command(
         return
     width, height = figures.size_px
     write(f"{width}x{height}, {figures.tiles} tiles; {figures.runtime}, threads: {figures.threads}; {figures.model}")
+    write(f"on the {figures.accelerator}")
     write(f"median of {figures.repeats}, ms")
     for name, part in (("", figures.stages_ms), ("floor of ", figures.floors_ms)):
         for stage, ms in part.items():

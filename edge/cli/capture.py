@@ -11,6 +11,7 @@ from edge.cli.session import observe
 
 if TYPE_CHECKING:
     from edge.cli.signals import Interruptions
+    from edge.model import Execution
 
 EXAMPLES = """
 \b
@@ -59,8 +60,7 @@ def command(
     timeout: float,
     um_per_px: float | None,
     model: str | None,
-    runtime: str | None,
-    threads: int,
+    execution: Execution,
     **session: Any,
 ) -> None:
     """Capture frames, measure their quality, and log them; with --classify, judge them."""
@@ -71,13 +71,13 @@ def command(
     from edge.camera.guard import GuardedCamera
 
     options.check_um_per_px(um_per_px)
-    options.set_threads(threads)
+    options.set_threads(execution.threads)
     settings = CameraSettings(um_per_px, size, allow_other_size, timeout)
     interruptions: Interruptions = context.obj
     exit_code = observe(
         lambda: GuardedCamera(specification, settings),
         interruptions,
-        model=options.load_model(model, runtime, threads) if classify else None,
+        model=options.load_model(options.find_model(model), execution) if classify else None,
         interval_s=interval,
         **session,
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edge.cli import options
 from edge.cli.session import observe
+
+if TYPE_CHECKING:
+    from edge.model import Execution
 
 EXAMPLES = """
 \b
@@ -35,8 +38,7 @@ def command(
     paths: tuple[str, ...],
     um_per_px: float | None,
     model: str | None,
-    runtime: str | None,
-    threads: int,
+    execution: Execution,
     **session: Any,
 ) -> None:
     """Judge image files, folders of them, patterns and videos, and log them; all are of one sample."""
@@ -46,7 +48,7 @@ def command(
     from edge.errors import NoImages
 
     options.check_um_per_px(um_per_px)
-    options.set_threads(threads)
+    options.set_threads(execution.threads)
     files, missing = [], []
     for path in paths:
         try:
@@ -62,7 +64,7 @@ def command(
             ", ".join(paths), settings, opener=lambda _, asked: FileCamera([str(file) for file in files], asked)
         ),
         context.obj,
-        model=options.load_model(model, runtime, threads),
+        model=options.load_model(options.find_model(model), execution),
         expected=None if some_are_videos else len(files),
         missing=missing,
         **session,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from edge import durable
 from edge.cli import options
 from edge.cli.output import printable, say, write, write_json
 from edge.errors import ConfigurationError, OutputError
@@ -123,17 +124,11 @@ def _content(path: Path) -> str | None:
 
 
 def _replace(path: Path, before: str | None, after: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if before is not None:
-            path.with_name(f"{path.name}.before").write_text(before, encoding="utf-8")
-        with part.open("w", encoding="utf-8") as stream:
-            stream.write(after)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
+            durable.write(path.with_name(f"{path.name}.before"), before.encode())
+        durable.write(path, after.encode())
     except OSError as error:
-        part.unlink(missing_ok=True)
         remedy = "Call it with sudo, or set WBC_EDGE_CONFIG to a file of your own"
         raise OutputError(f"configuration {path}", error.strerror or str(error), remedy) from error

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edge.cli import options
 from edge.cli.output import painted, printable, write, write_json
+
+if TYPE_CHECKING:
+    from edge.model import Execution
 
 EXAMPLES = """
 \b
@@ -23,25 +27,25 @@ _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 @click.command("doctor", short_help="Check this device.", epilog=EXAMPLES)
 @options.model_option
-@options.runtime_options
+@options.execution_options
 @options.journal_option
 @options.json_option
 @click.pass_context
 def command(
-    context: click.Context, model: str | None, runtime: str | None, threads: int, journal: str | None, as_json: bool
+    context: click.Context, model: str | None, execution: Execution, journal: str | None, as_json: bool
 ) -> None:
     """Check software, model, cameras, disk, journal, clock and temperature, and say what to do about each problem."""
     from edge.doctor import examine
     from edge.journal import default_path
-    from edge.model import shelf
+    from edge.model.store import Store
 
-    options.set_threads(threads)
+    options.set_threads(execution.threads)
     problems = 0
     findings = examine(
         Path(journal or default_path()),
-        lambda: shelf.find(model, options.model_folder()),
-        runtime=runtime,
-        threads=threads,
+        lambda: options.find_model(model),
+        Store(options.model_folder()),
+        execution=execution,
         trusted_keys=options.trusted_keys(),
     )
     for finding in findings:

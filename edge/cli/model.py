@@ -7,20 +7,25 @@ from typing import TYPE_CHECKING
 import click
 
 from edge.cli import options
+from edge.cli.model_change import activate, install, remove, rollback
 from edge.cli.output import left, say_error, write, write_json
 from edge.errors import BundleError, WbcError
 
 if TYPE_CHECKING:
-    from edge.model import Bundle
+    from edge.model import Bundle, Execution
 
 
 @click.group("model")
 def command() -> None:
-    """Show and verify models.
+    """Show, verify and change models.
 
-    Models are files NAME.wbc: the bundled one, and those in wbc-edge/models in the user's data folder or in
-    $WBC_EDGE_MODELS.
+    Models are files NAME.wbc: the one that ships, and those in wbc-edge/models in the user's data folder or in
+    $WBC_EDGE_MODELS. One is in force: it judges wherever no other is named.
     """
+
+
+for _change in (install, activate, rollback, remove):
+    command.add_command(_change)
 
 
 @command.command(
@@ -36,8 +41,10 @@ Example:
 def list_models(context: click.Context, as_json: bool) -> None:
     """List the models there are."""
     from edge.model import bundle, shelf
+    from edge.model.store import Store
 
     exit_code = 0
+    in_force = shelf.find(Store(options.model_folder()).in_force, options.model_folder())
     if not as_json:
         write(f"{left('name', 28)}  {left('version', 16)}  {left('classes', 24)}  um/px  {left('types', 14)}  file")
     for path in shelf.available(options.model_folder()):
@@ -52,10 +59,12 @@ def list_models(context: click.Context, as_json: bool) -> None:
         if as_json:
             described = {"model": found.identity, "version": told.version, "classes": told.classes}
             types = {"types": list(found.networks), "signed": signed, "key": _key(found)}
-            write_json({**described, "um_per_px": told.um_per_px, **types, "file": str(path)})
+            used = {"in_force": path == in_force, "file": str(path)}
+            write_json({**described, "um_per_px": told.um_per_px, **types, **used})
         else:
             names = f"{left(found.identity, 28)}  {left(told.version, 16)}  {left(', '.join(told.classes), 24)}"
-            write(f"{names}  {told.um_per_px:>5g}  {left(', '.join(found.networks), 14)}  {path}\n  {signed}")
+            write(f"{names}  {told.um_per_px:>5g}  {left(', '.join(found.networks), 14)}  {path}")
+            write(f"  {'in force; ' if path == in_force else ''}{signed}")
     context.exit(exit_code)
 
 
@@ -74,9 +83,9 @@ def show(model: str | None, as_json: bool) -> None:
     """Show a model's card; with --json, its whole description."""
     import msgspec
 
-    from edge.model import bundle, shelf
+    from edge.model import bundle
 
-    found = bundle.read(shelf.find(model, options.model_folder()))
+    found = bundle.read(options.find_model(model))
     if as_json:
         signature = {"signed": _signed(found), "key": _key(found)}
         described = msgspec.to_builtins(found.description)
@@ -101,17 +110,17 @@ Examples:
 """,
 )
 @click.argument("models", metavar="[MODEL]...", nargs=-1)
-@options.runtime_options
+@options.execution_options
 @options.json_option
 @click.pass_context
-def verify(context: click.Context, models: tuple[str, ...], runtime: str | None, threads: int, as_json: bool) -> None:
+def verify(context: click.Context, models: tuple[str, ...], execution: Execution, as_json: bool) -> None:
     """Check every byte of models and run their self-test on this device; without names, all there are."""
     from edge.model import selftest, shelf
 
     exit_code = 0
     for name in models or [str(path) for path in shelf.available(options.model_folder())]:
         try:
-            model = options.load_model(name, runtime, threads)
+            model = options.load_model(options.find_model(name), execution)
             difference = selftest.check(model.bundle, model.runtime, model.kind)
             signed = _signed(model.bundle)
         except WbcError as error:

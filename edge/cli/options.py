@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -14,8 +15,10 @@ from edge.cli.output import say, unicode
 from edge.errors import CameraNotFound, ConfigurationError
 
 if TYPE_CHECKING:
+    from edge.config import Config
     from edge.journal import Journal
-    from edge.model import Model
+    from edge.model import Execution, Model
+    from edge.model.accelerator import Wanted
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _CONFIGURATION = "edge.configuration"
@@ -64,9 +67,27 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Write JSON for programs, an object a line.")(command)
 
 
-def runtime_options(command: Command) -> Command:
-    """Add ``--runtime`` and ``--threads``."""
+def execution_options(command: Command) -> Command:
+    """Add ``--runtime``, ``--threads``, ``--batch`` and ``--accelerator``: the command is given an ``execution``."""
+
+    @functools.wraps(command)
+    def given(
+        *arguments: Any, runtime: str | None, threads: int, batch: int, accelerator: Wanted, **others: Any
+    ) -> Any:
+        from edge.model import Execution
+
+        execution = Execution(runtime, threads, batch, accelerator, _findings())
+        return command(*arguments, execution=execution, **others)
+
+    decorated: Any = given
     for decorate in (
+        option(
+            "--accelerator",
+            type=click.Choice(["auto", "cpu", "gpu"]),
+            default="auto",
+            help="What the model runs on; auto: the faster one that answers correctly.",
+        ),
+        option("--batch", type=click.IntRange(1, 64), default=4, help="Tiles that the processor judges at once."),
         option(
             "--threads",
             type=click.IntRange(1, 64),
@@ -75,13 +96,14 @@ def runtime_options(command: Command) -> Command:
         ),
         option("--runtime", metavar="NAME", help="litert or tflite-runtime.  [default: the first installed]"),
     ):
-        command = decorate(command)
-    return command
+        decorated = decorate(decorated)
+    result: Command = decorated
+    return result
 
 
 def model_option(command: Command) -> Command:
     """Add ``--model``."""
-    return option("--model", metavar="BUNDLE", help="Name or file of the model.  [default: the bundled one]")(command)
+    return option("--model", metavar="BUNDLE", help="Name or file of the model.  [default: the one in force]")(command)
 
 
 def session_options(command: Command) -> Command:
@@ -95,7 +117,7 @@ def session_options(command: Command) -> Command:
             default="none",
             help="Pictures to keep beside the journal.",
         ),
-        runtime_options,
+        execution_options,
         model_option,
         option(
             "--um-per-px",
@@ -141,12 +163,38 @@ def trusted_keys() -> tuple[str, ...]:
     return keys
 
 
-def load_model(name: str | None, runtime: str | None, threads: int, trusted: Sequence[str] | None = None) -> Model:
-    """Find, load and prove a model, which one of the trusted keys (by default the configured ones) must have signed."""
-    from edge.model import open_model, shelf
+def find_model(name: str | None) -> Path:
+    """Find a model by its name or path; without one, the one in force."""
+    from edge.model import shelf
+    from edge.model.store import Store
+
+    folder = model_folder()
+    return shelf.find(name or Store(folder).in_force, folder)
+
+
+def load_model(path: Path, execution: Execution, trusted: Sequence[str] | None = None) -> Model:
+    """Load and prove a model, which one of the trusted keys (by default the configured ones) must have signed."""
+    from edge.model import open_model
 
     keys = trusted_keys() if trusted is None else trusted
-    return open_model(shelf.find(name, model_folder()), runtime=runtime, threads=threads, trusted_keys=keys)
+    return open_model(path, execution=execution, trusted_keys=keys)
+
+
+def execution_of(settings: Config) -> Execution:
+    """Say how the configuration wants networks to be run."""
+    from edge.model import Execution
+
+    return Execution(settings.runtime or None, settings.threads, settings.batch, settings.accelerator, _findings())
+
+
+def _findings() -> Path | None:
+    """Name the file in which it is kept what was found of the GPU: beside the journal's usual place."""
+    from edge.journal import default_path
+
+    try:
+        return default_path().with_name("accelerator.json")
+    except ConfigurationError:
+        return None
 
 
 def set_threads(threads: int) -> None:

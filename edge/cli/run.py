@@ -40,19 +40,23 @@ def command() -> None:
     from edge import config
     from edge.daemon.control import listening, location
     from edge.daemon.health import Bulletin
+    from edge.daemon.models import Models
     from edge.daemon.notify import Notifier
     from edge.daemon.service import Parts, Service
+    from edge.model.store import Store
 
     def settings() -> Config:
         return config.effective(os.environ)
 
+    models = Models(
+        Store(options.model_folder()),
+        lambda path, given: options.load_model(path, options.execution_of(given), given.trusted_keys),
+    )
     bulletin = Bulletin()
     parts = Parts(
         settings=settings,
         camera=_open_camera,
-        model=lambda given: options.load_model(
-            given.model or None, given.runtime or None, given.threads, given.trusted_keys
-        ),
+        models=models,
         journal=lambda given: options.open_journal(given.journal or None),
         sample=lambda: options.sample_name(None),
     )

@@ -29,6 +29,10 @@ class Health:
         Why it is degraded; empty otherwise.
     camera, model, sample : str
         What it works with; empty when there is none.
+    model_reason : str
+        Why that model took the place of another that failed; empty when it was chosen.
+    accelerator : str
+        What the model runs on, and why.
     every_frame : bool
         Whether every frame of the sample counts, since somebody opened it; otherwise only the newest does.
     frames, classified, indeterminate, failed, dropped : int
@@ -54,6 +58,8 @@ class Health:
     reason: str = ""
     camera: str = ""
     model: str = ""
+    model_reason: str = ""
+    accelerator: str = ""
     sample: str = ""
     every_frame: bool = False
     frames: int = 0

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from edge.errors import WbcError
+from edge.model import Model
 
-Asked = Literal["frame", "start", "finish", "reload"]
+Asked = Literal["frame", "start", "finish", "reload", "model"]
 
 
 class Errand(Protocol):
@@ -35,11 +36,13 @@ class Order:
     Attributes
     ----------
     what : str
-        ``frame``, ``start`` or ``finish`` a sample, ``reload`` the configuration.
+        ``frame``, ``start`` or ``finish`` a sample, ``reload`` the configuration, judge by another ``model``.
     sample : str or None
         Which sample.
     who : str
         On whose behalf; empty where nobody knows.
+    model : Model or None
+        Which model.
     reply : Future
         Is given what came of it.
     """
@@ -47,6 +50,7 @@ class Order:
     what: Asked
     sample: str | None = None
     who: str = ""
+    model: Model | None = None
     reply: Future[dict[str, Any]] = field(default_factory=Future)
 
     def done(self, reply: dict[str, Any]) -> None:

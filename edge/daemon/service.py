@@ -12,20 +12,29 @@ from concurrent.futures import TimeoutError as TimedOut  # Python 3.10 has one o
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, cast, get_args
 
 from edge import config
 from edge.camera.guard import GuardedCamera
 from edge.config import Config
 from edge.daemon.clock import ClockWatch
 from edge.daemon.health import Bulletin
+from edge.daemon.models import Models
 from edge.daemon.notify import Notifier
-from edge.daemon.orders import Order
+from edge.daemon.orders import Asked, Order
 from edge.daemon.triggers import Desk, Surroundings, Trigger, configured
 from edge.daemon.upkeep import Upkeep
 from edge.daemon.words import Say
 from edge.daemon.work import Work
-from edge.errors import CameraNotFound, ConfigurationError, JournalFull, ServiceUnavailable, StorageFull, WbcError
+from edge.errors import (
+    CameraNotFound,
+    ConfigurationError,
+    InferenceFailed,
+    JournalFull,
+    ServiceUnavailable,
+    StorageFull,
+    WbcError,
+)
 from edge.journal import Journal
 from edge.journal.reserve import Reserve
 from edge.journal.upkeep import last_detail, last_event_s
@@ -47,16 +56,18 @@ class Parts:
     ----------
     settings : callable
         Reads the configuration; may raise ``ConfigurationError``.
-    camera, model, journal : callable
+    camera, journal : callable
         Open what the configuration names; may raise a ``WbcError``. The camera is given how to wait while it is lost,
         and is None where there is none.
+    models : Models
+        Finds the model to judge by.
     sample : callable
         Names a new sample.
     """
 
     settings: Callable[[], Config]
     camera: Callable[[Config, Callable[[float], None]], GuardedCamera | None]
-    model: Callable[[Config], Model]
+    models: Models
     journal: Callable[[Config], Journal]
     sample: Callable[[], str]
 
@@ -115,7 +126,7 @@ class Service:
         Parameters
         ----------
         request : dict
-            ``ask``: ``status``, ``frame``, ``start``, ``finish`` or ``reload``; and for some ``sample``.
+            ``ask``: ``status``, ``frame``, ``start``, ``finish``, ``reload`` or ``model``; and for some ``sample``.
         who : str
             The user who asks.
 
@@ -132,9 +143,11 @@ class Service:
         asked, sample = request.get("ask"), request.get("sample")
         if asked == "status":
             return self._bulletin.report()
-        if asked not in ("frame", "start", "finish", "reload") or not (sample is None or isinstance(sample, str)):
+        if asked not in get_args(Asked) or not (sample is None or isinstance(sample, str)):
             raise ServiceUnavailable("the service", f"cannot do {asked!r}", "Are both of the same version?")
-        order = Order(asked, sample, who)
+        # Loaded and proven in this thread: meanwhile frames are judged by the one before.
+        model = self._parts.models.open(self._settings).model if asked == "model" else None
+        order = Order(cast(Asked, asked), sample, who, model)
         self._order(order)
         try:
             return order.reply.result(_ANSWER_TIMEOUT_S)
@@ -173,9 +186,9 @@ class Service:
                     journal.event("clock", f"is {last_s - time.time():.0f} s behind what was logged last")
             self._log_settings(journal, settings)
             upkeep = Upkeep(settings, journal, self._bulletin, self._say, self._clock)
-            model = self._parts.model(settings)
+            model = self._parts.models.open(settings).model
             camera = self._parts.camera(settings, self._wait)
-            work = Work(settings, journal, model, self._bulletin, self._say, self._parts.sample)
+            work = Work(settings, journal, model, self._parts.models, self._bulletin, self._say, self._parts.sample)
             stack.callback(work.close)
             if camera is not None:
                 stack.enter_context(closing(camera))
@@ -196,7 +209,12 @@ class Service:
         self._say("info", f"ready: {eye}, model {identity}")
         work.note("service", f"ready: {eye}, model {identity}")
         keeps = settings.save != "none"
-        with Line(opened.desk.shots(), opened.model, keeps_pixels=keeps, bell=self._bell) as line:
+
+        def replace(failed: Model, error: InferenceFailed) -> Model:
+            return self._parts.models.after(failed, error, settings)
+
+        shots, bell = opened.desk.shots(), self._bell
+        with Line(shots, opened.model, keeps_pixels=keeps, replace=replace, bell=bell) as line:
             try:
                 self._attend(line, opened)
             except (WbcError, _Reload):
@@ -296,8 +314,8 @@ class Service:
             with suppress(Empty):
                 self._bell.get(timeout=min(left_s, self._pulse_s()))
             for order in self._waiting_orders():
-                if order.what == "reload":
-                    order.done({"reloaded": True})
+                if order.what in ("reload", "model"):
+                    order.done({"reloaded": True, "model": "", "why": f"it is degraded: {error}"})
                     return
                 order.failed(ServiceUnavailable("the service", f"is degraded: {error}"))
 

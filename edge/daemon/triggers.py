@@ -172,7 +172,7 @@ class Desk:
                 if order is None:
                     return
                 camera = self._camera if order.what == "frame" else None
-                yield Shot(None if camera is None else camera.read, errand=order)
+                yield Shot(None if camera is None else camera.read, errand=order, model=order.model)
                 del order
             except Empty:
                 pass

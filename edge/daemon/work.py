@@ -10,6 +10,7 @@ from typing import Any
 from edge.capture import Failed, Finished, Session
 from edge.config import Config
 from edge.daemon.health import Bulletin
+from edge.daemon.models import Models
 from edge.daemon.orders import Errand, Order
 from edge.daemon.words import Say, said
 from edge.errors import ConfigurationError, ImageError, JournalError, WbcError
@@ -31,6 +32,8 @@ class Work:
         Open for writing.
     model : Model
         By which frames are judged.
+    models : Models
+        What is to be told of it.
     bulletin : Bulletin
         Where frames and failures are counted.
     say : callable
@@ -44,23 +47,62 @@ class Work:
         settings: Config,
         journal: Journal,
         model: Model,
+        models: Models,
         bulletin: Bulletin,
         say: Say,
         new_sample: Callable[[], str],
     ) -> None:
-        self._settings, self._journal, self._model = settings, journal, model
+        self._settings, self._journal, self._model, self._models = settings, journal, model, models
         self._bulletin, self._say, self._new_sample = bulletin, say, new_sample
         self._session: Session | None = None
         self._dropped = self._dropped_told = 0
         self._tell_dropped_s = time.monotonic()
+        self._accelerator = ""
+        self._tell_model()
 
     def close(self) -> None:
         """Log the verdict so far. The sample stays the open one: when the service is ready again, it is continued."""
+        self._model.runtime.close()
         if self._session is None:
             return
         self._session.__exit__(None, None, None)
         with suppress(JournalError):
             self._session.finish()
+        self._session = None
+
+    def follow(self, model: Model) -> dict[str, Any]:
+        """Go on with another model: the sample stays the open one, and its verdict counts from here.
+
+        Parameters
+        ----------
+        model : Model
+            By which the frames are judged that come now.
+
+        Returns
+        -------
+        dict
+            What it is, and what it runs on.
+        """
+        if model is not self._model:
+            self.close()
+            self._model, self._accelerator = model, ""
+        self._tell_model()
+        return {"model": model.bundle.identity, "accelerator": str(model.runtime.choice), "why": self._models.why}
+
+    def _tell_model(self) -> None:
+        """Log what happened to the models, and what the one in use runs on whenever that has changed."""
+        for event in self._models.events():
+            self._say("error", event)
+            self._journal.event("model", event)
+            self._bulletin.failed(event)
+        choice = str(self._model.runtime.choice)
+        if choice == self._accelerator:
+            return
+        identity = self._model.bundle.identity
+        self._say("info", f"model {identity} runs on {choice}")
+        self._journal.event("accelerator", f"{identity} on {choice}")
+        self._bulletin.change(model=identity, model_reason=self._models.why, accelerator=choice)
+        self._accelerator = choice
 
     def note(self, kind: str, detail: str) -> None:
         """Log what happens to the camera and to the service."""
@@ -106,11 +148,15 @@ class Work:
     def _logged(self, outcome: Judged | Broken | Passed, errand: Errand | None, keeps_picture: bool) -> dict[str, Any]:
         if isinstance(outcome, Passed):
             assert isinstance(errand, Order)
+            if errand.model is not None:
+                return self.follow(errand.model)
             if errand.what == "finish":
                 return self.finish(errand.who)
             return {"sample": self.begin(errand.sample).sample}
         if isinstance(outcome, Broken) and not isinstance(outcome.error, ImageError):
             raise outcome.error
+        if isinstance(outcome, Judged) and outcome.model is not None:
+            self.follow(outcome.model)
         session = self.begin(None if errand is None else errand.sample)
         if isinstance(outcome, Broken):
             assert isinstance(outcome.error, ImageError)

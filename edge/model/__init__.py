@@ -10,6 +10,7 @@ from edge.errors import NetworkNotFound
 from edge.model import bundle as _bundle
 from edge.model import runtime as _runtime
 from edge.model import selftest, signature
+from edge.model.accelerator import Accelerated, Execution, accelerate
 from edge.model.bundle import Bundle
 from edge.model.description import Kind
 from edge.model.runtime import Runtime
@@ -17,7 +18,9 @@ from edge.model.runtime import Runtime
 PREFERRED_TYPES: tuple[Kind, ...] = ("int8", "float16", "float32", "dynamic")
 """Types of network in the order that a processor runs them fastest; the last gives garbage on tflite-runtime."""
 
-__all__ = ["Bundle", "Model", "Runtime", "open_model"]
+_DEFAULT = Execution()
+
+__all__ = ["Bundle", "Execution", "Model", "Runtime", "open_model"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,23 +31,24 @@ class Model:
     ----------
     bundle : Bundle
         The bundle.
-    runtime : Runtime
-        Its network in a runtime.
-    kind : str
-        Type of that network.
+    runtime : Accelerated
+        Its network in a runtime, on the processor or on the GPU.
     """
 
     bundle: Bundle
-    runtime: Runtime
-    kind: Kind
+    runtime: Accelerated
+
+    @property
+    def kind(self) -> Kind:
+        """Type of the network that runs."""
+        return self.runtime.kind
 
 
 def open_model(
     path: Path,
     *,
     kind: Kind | None = None,
-    runtime: str | None = None,
-    threads: int = 1,
+    execution: Execution = _DEFAULT,
     trusted_keys: Sequence[str] = (),
 ) -> Model:
     """Read a bundle, load its network, and prove both here.
@@ -55,10 +59,8 @@ def open_model(
         The ``.wbc`` file.
     kind : str, optional
         Type of the network to load; by default the first of ``PREFERRED_TYPES`` that there is.
-    runtime : str, optional
-        Name of the runtime; by default the first installed.
-    threads : int
-        Threads of the interpreter.
+    execution : Execution
+        How it is run; by default on one thread of the processor.
     trusted_keys : sequence of str
         Public keys, one of which must have signed the bundle; without any it may be unsigned.
 
@@ -82,6 +84,12 @@ def open_model(
     if chosen not in found.networks:
         raise NetworkNotFound(f"bundle {path}", f"has no {kind} network", f"It has {', '.join(found.networks)}")
     classes = len(found.description.classes)
-    loaded = _runtime.load(found.networks[chosen], classes, runtime=runtime, threads=threads)
+    loaded = _runtime.load(
+        found.networks[chosen],
+        classes,
+        runtime=execution.runtime,
+        threads=execution.threads,
+        batch=execution.batch,
+    )
     selftest.check(found, loaded, chosen)
-    return Model(found, loaded, chosen)
+    return Model(found, accelerate(found, loaded, chosen, execution))

@@ -22,10 +22,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import zipfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -34,6 +32,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edge import durable
 from edge.errors import BundleCorrupt, BundleError, BundleNotFound, OutputError
 from edge.model import description as _description
 from edge.model.description import FORMAT, Description, Kind
@@ -253,16 +252,9 @@ def write(bundle: Bundle, path: Path, sign: Callable[[bytes], Signature] | None 
             part = zipfile.ZipInfo(name)
             part.external_attr = 0o644 << 16
             archive.writestr(part, content, zipfile.ZIP_DEFLATED)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("wb") as stream:
-            stream.write(packed.getvalue())
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        durable.write(path, packed.getvalue())
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise OutputError(
             f"bundle {path}", error.strerror or str(error), "Choose a folder that can be written"
         ) from error

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.chatter import native_messages
-from edge.errors import BundleCorrupt, RuntimeUnavailable
+from edge.errors import BundleCorrupt, InferenceFailed, RuntimeUnavailable
 
 BYTE_GRID = (1.0, -128)
 """Quantization of the input (scale, zero point) at which a byte x becomes int8 by ``x ^ 0x80``: no float pass."""
@@ -20,8 +20,7 @@ BYTE_GRID = (1.0, -128)
 ANNOUNCEMENT = re.compile(rb"^INFO: (?:Created|Initialized) TensorFlow Lite .*\n?", re.MULTILINE)
 """What interpreters say at each start, which is nothing that a user must know."""
 
-
-_BATCH = 4
+BATCH = 4
 """Tiles a call of the interpreter: eight are hardly faster, and the last call of a frame is filled up in vain."""
 
 
@@ -71,6 +70,8 @@ class Runtime(Protocol):
         ------
         BundleCorrupt
             When the network takes tiles of another shape.
+        InferenceFailed
+            When it fails on these, or what it says of them are no numbers.
         """
         ...
 
@@ -90,6 +91,13 @@ class InterpreterRuntime:
         Number of classes, by which the logits are told from the embedding.
     threads : int
         Threads of the interpreter; one is fastest for networks as small as these.
+    batch : int
+        Tiles a call, for a network that leaves it open.
+
+    Attributes
+    ----------
+    tile_shape : list of int
+        Shape of a tile: height, width and 3 colours.
 
     Raises
     ------
@@ -99,12 +107,14 @@ class InterpreterRuntime:
         When the network's inputs or outputs are not as above.
     """
 
-    def __init__(self, interpreter_class: Any, name: str, network: bytes, classes: int, threads: int) -> None:
+    def __init__(
+        self, interpreter_class: Any, name: str, network: bytes, classes: int, threads: int, batch: int = BATCH
+    ) -> None:
         try:
             self._interpreter = interpreter_class(model_content=network, num_threads=threads)
             for tensor in self._interpreter.get_input_details():
                 if tensor["shape_signature"][:1].tolist() == [-1]:
-                    self._interpreter.resize_tensor_input(tensor["index"], [_BATCH, *tensor["shape"][1:].tolist()])
+                    self._interpreter.resize_tensor_input(tensor["index"], [batch, *tensor["shape"][1:].tolist()])
             with native_messages(ANNOUNCEMENT):
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
@@ -120,7 +130,7 @@ class InterpreterRuntime:
         if self._is_int8 and inputs[0]["quantization"] != BYTE_GRID:
             raise BundleCorrupt("the network", f"its input is not on the byte grid: {inputs[0]['quantization']}")
         self._input = inputs[0]["index"]
-        self._batch, *self._tile_shape = inputs[0]["shape"].tolist()
+        self._batch, *self.tile_shape = inputs[0]["shape"].tolist()
         self._logits, self._embedding = sorted(outputs, key=lambda output: int(output["shape"][-1]) != classes)
 
     @property
@@ -135,29 +145,48 @@ class InterpreterRuntime:
 
     def run(self, tiles: NDArray[np.uint8]) -> Outputs:
         """Judge tiles; see :meth:`Runtime.run`."""
-        if list(tiles.shape[1:]) != self._tile_shape:
-            raise BundleCorrupt("the network", f"takes tiles of {tuple(self._tile_shape)}, not {tiles.shape[1:]}")
+        if list(tiles.shape[1:]) != self.tile_shape:
+            raise BundleCorrupt("the network", f"takes tiles of {tuple(self.tile_shape)}, not {tiles.shape[1:]}")
         calls = -(-len(tiles) // self._batch)
-        values = np.zeros((calls, self._batch, *self._tile_shape), np.uint8 if self._is_int8 else np.float32)
-        flat = values.reshape(-1, *self._tile_shape)[: len(tiles)]
+        values = np.zeros((calls, self._batch, *self.tile_shape), np.uint8 if self._is_int8 else np.float32)
+        flat = values.reshape(-1, *self.tile_shape)[: len(tiles)]
         if self._is_int8:
             np.bitwise_xor(tiles, 0x80, out=flat)
             values = values.view(np.int8)
         else:
             flat[:] = tiles
-        interpreter = self._interpreter
-        logits, embedding = self._logits["index"], self._embedding["index"]
         raw = [
             np.empty((calls, self._batch, int(output["shape"][-1])), output["dtype"])
             for output in (self._logits, self._embedding)
         ]
-        for i, batch in enumerate(values):
-            interpreter.set_tensor(self._input, batch)
-            interpreter.invoke()
-            raw[0][i] = interpreter.get_tensor(logits)
-            raw[1][i] = interpreter.get_tensor(embedding)
+        try:
+            for i, batch in enumerate(values):
+                raw[0][i], raw[1][i] = self.invoke(batch)
+        except (ValueError, RuntimeError) as error:
+            raise InferenceFailed("the network", f"failed on {self.name}: {error}") from error
         of_tiles = [part.reshape(-1, part.shape[-1])[: len(tiles)] for part in raw]
-        return Outputs(_dequantize(of_tiles[0], self._logits), _dequantize(of_tiles[1], self._embedding))
+        outputs = Outputs(_dequantize(of_tiles[0], self._logits), _dequantize(of_tiles[1], self._embedding))
+        if not (np.isfinite(outputs.logits).all() and np.isfinite(outputs.embeddings).all()):
+            raise InferenceFailed("the network", f"said what are no numbers, on {self.name}")
+        return outputs
+
+    def invoke(self, batch: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Run the network once.
+
+        Parameters
+        ----------
+        batch : ndarray
+            Shape (batch, tile, tile, 3), of the network's input type.
+
+        Returns
+        -------
+        tuple of ndarray
+            Logits and embeddings as the network gives them, not dequantized.
+        """
+        self._interpreter.set_tensor(self._input, batch)
+        self._interpreter.invoke()
+        logits, embedding = self._logits["index"], self._embedding["index"]
+        return self._interpreter.get_tensor(logits), self._interpreter.get_tensor(embedding)
 
 
 def _dequantize(raw: NDArray[Any], details: dict[str, Any]) -> NDArray[np.float32]:
@@ -166,21 +195,21 @@ def _dequantize(raw: NDArray[Any], details: dict[str, Any]) -> NDArray[np.float3
     return (values - np.float32(zero_point)) * np.float32(scale) if scale else values
 
 
-def _litert(network: bytes, classes: int, threads: int) -> Runtime:
+def _litert(network: bytes, classes: int, threads: int, batch: int) -> Runtime:
     from ai_edge_litert import __version__
     from ai_edge_litert.interpreter import Interpreter
 
-    return InterpreterRuntime(Interpreter, f"litert {__version__}", network, classes, threads)
+    return InterpreterRuntime(Interpreter, f"litert {__version__}", network, classes, threads, batch)
 
 
-def _tflite_runtime(network: bytes, classes: int, threads: int) -> Runtime:
+def _tflite_runtime(network: bytes, classes: int, threads: int, batch: int) -> Runtime:
     from tflite_runtime import __version__
     from tflite_runtime.interpreter import Interpreter
 
-    return InterpreterRuntime(Interpreter, f"tflite-runtime {__version__}", network, classes, threads)
+    return InterpreterRuntime(Interpreter, f"tflite-runtime {__version__}", network, classes, threads, batch)
 
 
-RUNTIMES: dict[str, tuple[str, Callable[[bytes, int, int], Runtime]]] = {
+RUNTIMES: dict[str, tuple[str, Callable[[bytes, int, int, int], Runtime]]] = {
     "litert": ("ai_edge_litert", _litert),
     "tflite-runtime": ("tflite_runtime", _tflite_runtime),
 }
@@ -192,7 +221,7 @@ def installed() -> list[str]:
     return [name for name, (package, _) in RUNTIMES.items() if importlib.util.find_spec(package)]
 
 
-def load(network: bytes, classes: int, *, runtime: str | None = None, threads: int = 1) -> Runtime:
+def load(network: bytes, classes: int, *, runtime: str | None = None, threads: int = 1, batch: int = BATCH) -> Runtime:
     """Load a network into a runtime.
 
     Parameters
@@ -205,6 +234,8 @@ def load(network: bytes, classes: int, *, runtime: str | None = None, threads: i
         Name of the runtime; by default the first installed.
     threads : int
         Threads of the interpreter.
+    batch : int
+        Tiles a call of the interpreter, where the network leaves it open.
 
     Returns
     -------
@@ -224,6 +255,6 @@ def load(network: bytes, classes: int, *, runtime: str | None = None, threads: i
     if name not in names:
         raise RuntimeUnavailable(f"runtime {name}", "not installed", f"`pip install {package.replace('_', '-')}`")
     try:
-        return load_network(network, classes, threads)
+        return load_network(network, classes, threads, batch)
     except ImportError as error:
         raise RuntimeUnavailable(f"runtime {name}", f"installed but does not load: {error}") from error

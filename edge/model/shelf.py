@@ -31,6 +31,8 @@ def available(folder: Path | None = None) -> list[Path]:
 def find(name: str | None, folder: Path | None = None) -> Path:
     """Find a bundle by its path, or by its file's name without the suffix.
 
+    Installed bundles are called ``NAME@DIGEST``; the name alone will do while there is only one of that name.
+
     Parameters
     ----------
     name : str or None
@@ -46,7 +48,7 @@ def find(name: str | None, folder: Path | None = None) -> Path:
     Raises
     ------
     BundleNotFound
-        When there is none.
+        When there is none, or more than one of that name.
     """
     wanted = name or DEFAULT
     if wanted.endswith(SUFFIX) or "/" in wanted:
@@ -56,9 +58,15 @@ def find(name: str | None, folder: Path | None = None) -> Path:
                 return path
         except OSError as error:
             raise BundleNotFound(f"model {wanted}", error.strerror or str(error), _REMEDY) from error
-    for path in available(folder):
-        if path.stem == wanted:
-            return path
+    bundles = available(folder)
+    named = [path for path in bundles if path.stem == wanted]
+    named = named or [path for path in bundles if path.stem.startswith(f"{wanted}@")]
+    if len(named) > 1 and "@" in named[0].stem:
+        raise BundleNotFound(
+            f"model {wanted}", "there are several", f"Choose {' or '.join(path.stem for path in named)}"
+        )
+    if named:
+        return named[0]
     raise BundleNotFound(f"model {wanted}", "no such bundle", _REMEDY)
 
 

@@ -34,6 +34,28 @@ def check(um_per_px: float) -> None:
         )
 
 
+def check_fits(um_per_px: float, to_um_per_px: float) -> None:
+    """Refuse a pixel size that is too coarse for a model.
+
+    Parameters
+    ----------
+    um_per_px, to_um_per_px : float
+        Pixel size of the images and the model's, micrometres.
+
+    Raises
+    ------
+    ScaleError
+        When it is out of range, or over twice too coarse.
+    """
+    check(um_per_px)
+    if um_per_px / to_um_per_px > LARGEST_MAGNIFICATION:
+        raise ScaleError(
+            f"pixel size {um_per_px:g} um",
+            f"too coarse for a model that works at {to_um_per_px:g} um per pixel",
+            "Use a stronger objective, or correct --um-per-px",
+        )
+
+
 def resample(pixels: Pixels, um_per_px: float, to_um_per_px: float) -> Pixels:
     """Bring an image to another pixel size, averaging over area so that nothing aliases.
 
@@ -58,14 +80,8 @@ def resample(pixels: Pixels, um_per_px: float, to_um_per_px: float) -> Pixels:
     ScaleError
         When the image's pixel size is out of range, or over twice too coarse for the scale wanted.
     """
-    check(um_per_px)
+    check_fits(um_per_px, to_um_per_px)
     scale = um_per_px / to_um_per_px
-    if scale > LARGEST_MAGNIFICATION:
-        raise ScaleError(
-            f"pixel size {um_per_px:g} um",
-            f"too coarse for a model that works at {to_um_per_px:g} um per pixel",
-            "Use a stronger objective, or correct --um-per-px",
-        )
     height, width = pixels.shape[:2]
     target = (max(1, round(width * scale)), max(1, round(height * scale)))
     while pixels.shape[1] >= 2 * target[0] and pixels.shape[0] >= 2 * target[1]:

@@ -69,6 +69,14 @@ def arm(beds: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def vulkan(beds: Path) -> Path:
+    """Give the folder of a Vulkan driver that runs on the processor."""
+    folder = beds / "vulkan"
+    made("vulkan.sh", folder, needs=("apt-get", "dpkg"))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def figures(beds: Path) -> Figures:
     """Keep a figure, for docs/reliability.md."""
 

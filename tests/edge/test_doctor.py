@@ -15,7 +15,8 @@ from edge.doctor import examine
 from edge.errors import BundleNotFound
 from edge.frame import Frame
 from edge.journal import Journal
-from edge.model import shelf
+from edge.model import Execution, shelf
+from edge.model.store import Store
 from edge.pipeline import measure
 from edge.simulator import Smear, draw
 
@@ -38,7 +39,7 @@ def found(root, tmp_path):
     """Examine that machine, and give the findings that are not ok."""
 
     def look(journal=tmp_path / "journal.sqlite3", model=lambda: shelf.find(None), **settings):
-        findings = list(examine(journal, model, root=root, **settings))
+        findings = list(examine(journal, model, Store(tmp_path / "models"), root=root, **settings))
         assert all(finding.remedy for finding in findings if finding.state != "ok")
         assert not any(finding.remedy for finding in findings if finding.state == "ok")
         return [(finding.state, finding.what) for finding in findings if "no camera" not in finding.what]
@@ -53,7 +54,9 @@ def unwell(findings):
 def test_a_healthy_device_has_no_finding_but_the_missing_camera(found, root):
     assert unwell(found()) == []
     (camera,) = [
-        each for each in examine(root / "j.sqlite3", lambda: shelf.find(None), root=root) if each.state != "ok"
+        each
+        for each in examine(root / "j.sqlite3", lambda: shelf.find(None), Store(root), root=root)
+        if each.state != "ok"
     ]
     assert "no camera is attached" in camera.what
     assert "--camera sim" in camera.remedy
@@ -70,11 +73,33 @@ def test_a_missing_model_and_too_many_threads_are_told(found):
         raise BundleNotFound("model mine", "no such bundle", "see `wbc-edge model list`")
 
     assert ("problem", "model mine: no such bundle") in found(model=find)
-    assert any("threads on" in what for state, what in found(threads=64) if state == "warning")
+    assert any("threads on" in what for state, what in found(execution=Execution(threads=64)) if state == "warning")
 
 
 def test_a_runtime_that_is_not_installed_is_a_problem(found):
-    assert any("abacus" in what for state, what in found(runtime="abacus") if state == "problem")
+    assert any("abacus" in what for state, what in found(execution=Execution(runtime="abacus")) if state == "problem")
+
+
+def test_what_a_model_runs_on_and_who_signed_it_is_told(found):
+    assert ("ok", "the model runs on the processor: as set") in found()
+    assert any("unsigned" in what for state, what in found() if state == "ok")
+
+
+def test_a_gpu_that_was_asked_for_and_is_not_there_is_told(found, monkeypatch):
+    monkeypatch.setenv("VK_DRIVER_FILES", "/nowhere.json")
+    (finding,) = unwell(found(execution=Execution(accelerator="gpu")))
+    assert finding == ("warning", "the model runs on the processor: no Vulkan driver is installed")
+
+
+def test_a_model_that_took_the_place_of_another_is_told_and_so_is_a_choice_that_cannot_be_read(found, tmp_path):
+    store = Store(tmp_path / "models")
+    store.activate("mine@0123")
+    store.fall_back("marrow", "it failed its self-test")
+    assert unwell(found()) == [("warning", "model marrow took the place of another: it failed its self-test")]
+    (store.folder / "activated.json").write_text("{")
+    ((state, what),) = unwell(found())
+    assert state == "problem"
+    assert "activated.json" in what
 
 
 def test_a_camera_without_permission_or_sense_is_told(found, root):
@@ -91,7 +116,7 @@ def camera(root, tmp_path, monkeypatch):
     def said(specification, **opening):
         attached = AttachedCamera(specification, "a camera", None)
         monkeypatch.setattr(doctor, "attached_cameras", lambda _: [attached])
-        findings = examine(tmp_path / "journal.sqlite3", lambda: shelf.find(None), root=root, **opening)
+        findings = examine(tmp_path / "journal.sqlite3", lambda: shelf.find(None), Store(root), root=root, **opening)
         (finding,) = [each for each in findings if each.what.startswith("camera ")]
         return finding
 

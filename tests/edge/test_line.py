@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Timer
 
@@ -16,7 +17,7 @@ import pytest
 
 from edge.camera import EndOfFrames
 from edge.camera.guard import Teller
-from edge.errors import CameraLost, ImageError, RuntimeUnavailable
+from edge.errors import CameraLost, ImageError, InferenceFailed, RuntimeUnavailable
 from edge.frame import Frame, Pixels
 from edge.line import Broken, Judged, Line, Outcome, Passed, Shot, Told
 from edge.model import Model, Runtime, open_model, shelf
@@ -264,3 +265,49 @@ def test_without_a_model_frames_are_measured(cells: Pixels) -> None:
         (outcome,) = all_of(line)
     assert isinstance(outcome, Judged)
     assert outcome.result.verdict is None
+
+
+def test_another_model_takes_over_between_two_frames_and_none_is_lost(model: Model, gate: Gate, cells: Pixels) -> None:
+    gate.opened.set()
+    other = replace(model, bundle=replace(model.bundle, sha256="f" * 64))
+
+    def shots() -> Iterator[Shot]:
+        for number in range(9):
+            yield Shot(taking(cells, number), model=other if number == 4 else None)
+
+    with Line(shots(), replace(model, runtime=gate)) as line:
+        found = all_of(line)
+    assert [each.result.sequence for each in found if isinstance(each, Judged)] == list(range(9))
+    identities = [each.result.model for each in found if isinstance(each, Judged)]
+    assert identities == [model.bundle.identity] * 4 + [other.bundle.identity] * 5
+    assert all(each.model.bundle.identity == each.result.model for each in found if isinstance(each, Judged))
+
+
+def test_frames_on_which_a_model_fails_are_judged_by_the_one_that_takes_its_place(
+    model: Model, fragile: Path, cells: Pixels
+) -> None:
+    asked: list[str] = []
+
+    def another(failed: Model, error: InferenceFailed) -> Model:
+        asked.append(str(error))
+        return model
+
+    shots = [Shot(taking(cells, number)) for number in range(5)]
+    with Line(iter(shots), open_model(fragile), replace=another) as line:
+        found = all_of(line)
+    assert [each.result.sequence for each in found if isinstance(each, Judged)] == list(range(5))
+    assert {each.result.model for each in found if isinstance(each, Judged)} == {model.bundle.identity}
+    (why,) = asked
+    assert "no numbers" in why
+    with Line(iter(shots), open_model(fragile)) as line:
+        assert isinstance(all_of(line)[0], Broken)
+
+
+def test_where_none_takes_its_place_the_frame_is_broken_by_what_failed(fragile: Path, cells: Pixels) -> None:
+    def none(failed: Model, error: InferenceFailed) -> Model:
+        raise error
+
+    with Line(iter([Shot(taking(cells, 0))]), open_model(fragile), replace=none) as line:
+        (broken,) = all_of(line)
+    assert isinstance(broken, Broken)
+    assert isinstance(broken.error, InferenceFailed)

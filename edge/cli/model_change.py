@@ -1,0 +1,183 @@
+"""``wbc-edge model install``, ``activate``, ``rollback``, ``remove``: models are changed, and it is logged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edge.cli import options
+from edge.cli.output import printable, say, write
+from edge.errors import BundleNotFound, ModelInUse, ServiceUnavailable, WbcError
+
+if TYPE_CHECKING:
+    from edge.journal import Journal
+    from edge.model import Execution
+    from edge.model.store import Store
+
+
+@click.command(
+    "install",
+    epilog="""
+\b
+Examples:
+  sudo wbc-edge model install mine.wbc
+  sudo wbc-edge model install mine.wbc --activate
+""",
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--activate", "and_activate", is_flag=True, help="Put it in force too.")
+@options.execution_options
+@options.journal_option
+def install(file: Path, and_activate: bool, execution: Execution, journal: str | None) -> None:
+    """Copy a model into this device's folder, once it is whole, trusted, and has passed its self-test here."""
+    from edge.model import Model
+    from edge.model.store import Store
+
+    store = Store(options.model_folder())
+    with options.open_journal(journal) as log:
+
+        def prove(path: Path) -> Model:
+            model = options.load_model(path, execution)
+            # First the trail, then the change: one that cannot be logged is not made.
+            log.event("model", f"install {model.bundle.identity} from {file}")
+            return model
+
+        path = store.install(file, prove)
+        write(printable(f"{path.stem}: passed its self-test here, installed as {path}"))
+        if and_activate:
+            _activate(store, path.stem, execution, log)
+    if not and_activate:
+        say(f"Put it in force with: wbc-edge model activate {path.stem}")
+
+
+@click.command(
+    "activate",
+    epilog="""
+\b
+Examples:
+  sudo wbc-edge model activate mine
+  sudo wbc-edge model activate mine@0123456789ab
+  sudo wbc-edge model activate marrow            (the one that ships)
+
+A running service takes it between two frames. The model before is what `wbc-edge model
+rollback` goes back to, and what the service goes back to by itself if the new one fails.
+""",
+)
+@click.argument("model")
+@options.execution_options
+@options.journal_option
+def activate(model: str, execution: Execution, journal: str | None) -> None:
+    """Put an installed model in force, once it has passed its self-test here."""
+    from edge.model.store import Store
+
+    with options.open_journal(journal) as log:
+        _activate(Store(options.model_folder()), model, execution, log)
+
+
+@click.command(
+    "rollback",
+    epilog="""
+\b
+Example:
+  sudo wbc-edge model rollback
+""",
+)
+@options.execution_options
+@options.journal_option
+def rollback(execution: Execution, journal: str | None) -> None:
+    """Put the model in force that was so before."""
+    from edge.model import shelf
+    from edge.model.store import Store
+
+    store = Store(options.model_folder())
+    left, *others = store.candidates()
+    with options.open_journal(journal) as log:
+        if others:
+            found = options.load_model(shelf.find(others[0], store.folder), execution)
+            with _logged(log, f"roll back from {left} to {others[0]}"):
+                store.roll_back()
+            write(printable(f"{others[0]} is in force"))
+            _tell_service(found.bundle.identity)
+        else:
+            store.roll_back()
+
+
+@click.command(
+    "remove",
+    epilog="""
+\b
+Example:
+  sudo wbc-edge model remove mine@0123456789ab
+""",
+)
+@click.argument("model")
+@options.journal_option
+def remove(model: str, journal: str | None) -> None:
+    """Delete an installed model; not the one in force, and not the one that ships."""
+    from edge.model import shelf
+    from edge.model.store import Store
+
+    store = Store(options.model_folder())
+    path = shelf.find(model, store.folder)
+    named = options.configuration().get("model")
+    if named and options.find_model(named) == path:
+        raise ModelInUse(f"model {path.stem}", "the configuration names it", "`wbc-edge config set model=`")
+    with options.open_journal(journal) as log, _logged(log, f"remove {path.stem}"):
+        store.remove(model)
+    write(printable(f"{path} is gone"))
+
+
+def _activate(store: Store, model: str, execution: Execution, log: Journal) -> None:
+    from edge.model import shelf
+    from edge.vision import scale
+
+    path = shelf.find(model, store.folder)
+    if path.parent not in (store.folder, shelf.BUNDLED):
+        raise BundleNotFound(f"model {path}", "is not installed", f"`wbc-edge model install {path}`")
+    found = options.load_model(path, execution).bundle
+    if um_per_px := options.configuration().get("um_per_px"):
+        # Or the service would fail on every frame.
+        scale.check_fits(um_per_px, found.description.um_per_px)
+    identity = found.identity
+    with _logged(log, f"activate {identity}, before {store.in_force}"):
+        store.activate(path.stem)
+    write(printable(f"{path.stem} is in force"))
+    if named := options.configuration().get("model"):
+        say(f"The configuration sets model={named}, which goes over it: `wbc-edge config set model=`")
+    _tell_service(identity)
+
+
+@contextmanager
+def _logged(log: Journal, detail: str) -> Iterator[None]:
+    log.event("model", detail)
+    try:
+        yield
+    except WbcError as error:
+        log.event("model", f"not done: {detail}: {error}")
+        raise
+
+
+def _tell_service(identity: str) -> None:
+    """Let a running service take the model that is in force.
+
+    Raises
+    ------
+    ServiceUnavailable
+        When it did not.
+    """
+    from edge.daemon.control import ask, location
+
+    try:
+        reply = ask(location(), {"ask": "model"})
+    except ServiceUnavailable as error:
+        if isinstance(error.__cause__, (FileNotFoundError, ConnectionRefusedError)):
+            return
+        raise
+    if reply["model"] != identity:
+        why = reply["why"] or "its configuration names that one"
+        raise ServiceUnavailable("the service", f"uses {reply['model'] or 'no model'}: {why}", "See `wbc-edge status`")
+    say(f"The service uses {identity} now, on {reply['accelerator']}")

@@ -1,0 +1,51 @@
+"""Files that are there whole and on the disk, or not at all: what a power cut at any moment leaves behind."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file in the place of the one before, if any; on return it survives a power cut.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder must be there.
+    content : bytes
+        All of it.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written; the file is then as it was.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names of a folder's files to the disk: without it a power cut may undo a rename.
+
+    Raises
+    ------
+    OSError
+        When it cannot be.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
