@@ -21,6 +21,9 @@ COLOURS_BGR = ((40, 40, 220), (220, 120, 0), (60, 160, 60), (0, 170, 230), (180,
 _HEAT = 0.25
 """Tint of a tile judged with certainty: more would hide the stain, by which a haematologist judges."""
 
+_STRIP_PX = 64
+"""Rows that are drawn at a time, so that drawing takes hardly more memory than the picture."""
+
 
 class JudgedTile(Protocol):
     """What is drawn of a tile: :class:`edge.result.TileResult` has it."""
@@ -78,53 +81,76 @@ def draw(pixels: Pixels, tiles: Sequence[JudgedTile], classes: Sequence[str], ca
     ndarray
         Shape (height, width, 3), uint8, BGR.
     """
-    thickness = max(1, round(min(pixels.shape[:2]) / 400))
-    owners = owned(pixels.shape[:2], tiles)
-    # The last entry is of the pixels that no tile owns.
-    colours = np.array([*(_colour(tile.label, classes) for tile in tiles), (0, 0, 0)], np.float32)
-    heats = np.array([*(_HEAT * max(tile.probabilities) for tile in tiles), 0], np.float32)
-    heat = heats[owners][..., None]
-    picture = np.rint((1 - heat) * pixels + heat * colours[owners]).astype(np.uint8)
+    height, width = pixels.shape[:2]
+    thickness = max(1, round(min(height, width) / 400))
     around = np.ones((2 * thickness + 1, 2 * thickness + 1), np.uint8)
-    is_rim = (cv2.dilate(owners, around) != cv2.erode(owners, around)) & (owners >= 0)
-    picture[is_rim] = colours[owners[is_rim]]
+    picture = pixels.copy()
+    for first in range(0, height, _STRIP_PX):
+        last = min(first + _STRIP_PX, height)
+        # A rim is told by what lies beyond it.
+        before, after = max(0, first - thickness), min(height, last + thickness)
+        owners = owned(width, (before, after), tiles)
+        is_rim = cv2.dilate(owners, around) != cv2.erode(owners, around)
+        rows = np.s_[first - before : last - before]
+        _tint(picture[first:last], owners[rows], is_rim[rows], tiles, classes)
     _legend(picture, classes, caption)
     return picture
 
 
-def owned(shape: tuple[int, int], tiles: Sequence[JudgedTile]) -> NDArray[np.int16]:
+def owned(width: int, rows: tuple[int, int], tiles: Sequence[JudgedTile]) -> NDArray[np.int16]:
     """Deal the pixels of a frame out to its tiles.
 
     Parameters
     ----------
-    shape : tuple of int
-        Height and width of the frame, pixels.
+    width : int
+        Width of the frame, pixels.
+    rows : tuple of int
+        First row, and the one after the last.
     tiles : sequence of JudgedTile
         The judged tiles, 32767 at most.
 
     Returns
     -------
     ndarray
-        Shape (height, width), int16: index of the tile that covers the pixel and whose middle is nearest, of equally
+        Shape (rows, width), int16: index of the tile that covers the pixel and whose middle is nearest, of equally
         near ones the most probable; -1 where there is none.
     """
-    height, width = shape
-    owners = np.full(shape, -1, np.int16)
-    nearest = np.full(shape, np.inf, np.float32)
+    first, end = rows
+    owners = np.full((end - first, width), -1, np.int16)
+    nearest = np.full(owners.shape, np.inf, np.float32)
     for index in sorted(range(len(tiles)), key=lambda index: max(tiles[index].probabilities)):
         tile = tiles[index]
-        left, top = max(0, tile.x_px), max(0, tile.y_px)
-        right, bottom = min(width, tile.x_px + tile.width_px), min(height, tile.y_px + tile.height_px)
+        left, top = max(0, tile.x_px), max(first, tile.y_px)
+        right, bottom = min(width, tile.x_px + tile.width_px), min(end, tile.y_px + tile.height_px)
         if left >= right or top >= bottom:
             continue
-        place = np.s_[top:bottom, left:right]
+        place = np.s_[top - first : bottom - first, left:right]
         across = np.arange(left, right, dtype=np.float32) - (tile.x_px + (tile.width_px - 1) / 2)
         down = np.arange(top, bottom, dtype=np.float32) - (tile.y_px + (tile.height_px - 1) / 2)
         apart = across**2 + down[:, None] ** 2
         is_nearer = apart <= nearest[place]
-        nearest[place][is_nearer] = apart[is_nearer]
-        owners[place][is_nearer] = index
+        np.copyto(nearest[place], apart, where=is_nearer)
+        np.copyto(owners[place], np.int16(index), where=is_nearer)
     return owners
+
+
+def _tint(
+    strip: Pixels,
+    owners: NDArray[np.int16],
+    is_rim: NDArray[np.bool_],
+    tiles: Sequence[JudgedTile],
+    classes: Sequence[str],
+) -> None:
+    width = strip.shape[1]
+    for index in np.unique(owners[owners >= 0]).tolist():
+        tile = tiles[index]
+        colour = np.array(_colour(tile.label, classes))
+        heat = _HEAT * max(tile.probabilities)
+        columns = np.s_[:, max(0, tile.x_px) : min(width, tile.x_px + tile.width_px)]
+        is_own = owners[columns] == index
+        blend = np.column_stack([(1 - heat) * np.eye(3), heat * colour])
+        cv2.copyTo(cv2.transform(strip[columns], blend), is_own.view(np.uint8), strip[columns])
+        strip[columns][is_own & is_rim[columns]] = colour
 
 
 def _colour(label: str, classes: Sequence[str]) -> tuple[int, int, int]:

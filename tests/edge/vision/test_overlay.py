@@ -128,7 +128,7 @@ squares = st.builds(
 
 @given(st.lists(squares, max_size=6))
 def test_each_pixel_is_of_the_nearest_tile_that_covers_it(tiles: list[TileResult]) -> None:
-    owners = overlay.owned((24, 36), tiles)
+    owners = overlay.owned(36, (0, 24), tiles)
     y, x = np.mgrid[:24, :36]
     distances = np.full((len(tiles) + 1, 24, 36), np.inf)
     for distance, one in zip(distances, tiles, strict=False):
@@ -136,6 +136,7 @@ def test_each_pixel_is_of_the_nearest_tile_that_covers_it(tiles: list[TileResult
         covers = (x >= one.x_px) & (x < one.x_px + one.width_px) & (y >= one.y_px) & (y < one.y_px + one.height_px)
         distance[covers] = apart[covers]
     assert np.array_equal(owners >= 0, np.isfinite(distances.min(axis=0)))
+    assert np.array_equal(owners[7:15], overlay.owned(36, (7, 15), tiles))
     assert np.array_equal(np.take_along_axis(distances, owners[None], axis=0)[0], distances.min(axis=0))
 
 
