@@ -63,6 +63,12 @@ class ScaleError(WbcError, ValueError):
     exit_code = 3
 
 
+class CalibrationRefused(WbcError, ValueError):
+    """Raised when a calibration is damaged, or what is seen will not do to calibrate by."""
+
+    exit_code = 4
+
+
 class CameraError(WbcError, OSError):
     """Base of the failures of a camera or other source of frames."""
 

@@ -219,7 +219,7 @@ class GuardedCamera:
             raise
         self._count(frames=1)
         self._settings = replace(self._settings, first_sequence=frame.sequence + 1)
-        return frame
+        return frame if self._settings.white is None else replace(frame, white=self._settings.white)
 
     def _limited(self, answer: Future[T]) -> T:
         done, _ = wait([answer], self._settings.timeout_s)
