@@ -55,6 +55,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     timeout: Annotated[
         float, Meta(gt=0, le=3600, description="Seconds that a camera may take to open, and for each frame.")
     ] = 10.0
+    calibration: Annotated[
+        str, Meta(description="File of `wbc-edge calibrate`. Empty: calibration.json beside the journal.")
+    ] = ""
     interval: Annotated[
         float,
         Meta(

@@ -69,6 +69,12 @@ class ModelInUse(WbcError, PermissionError):
     exit_code = 4
 
 
+class CalibrationRefused(WbcError, ValueError):
+    """Raised when a calibration is damaged, or what is seen will not do to calibrate by."""
+
+    exit_code = 5
+
+
 class CameraError(WbcError, OSError):
     """Base of the failures of a camera or other source of frames."""
 

@@ -31,6 +31,26 @@ class SensorReport:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class WhiteField:
+    """What a camera saw of an empty, lit field when it was calibrated; a property of microscope and camera.
+
+    Attributes
+    ----------
+    level : tuple of float
+        Level of the brightest part, 0 to 255, blue, green, red.
+    gains : ndarray
+        Shape (rows, columns, 3), float32, BGR, a coarse map over the field: by what a part of it is to be multiplied
+        to come to that level; 1 and more.
+    um_per_px : float or None
+        Pixel size that was measured, micrometres; None: none was.
+    """
+
+    level: tuple[float, float, float]
+    gains: NDArray[np.float32]
+    um_per_px: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One captured field of view.
 
@@ -53,6 +73,8 @@ class Frame:
         Milliseconds that the capture took, from asking to having the pixels (decoding included).
     sensor : SensorReport
         What the sensor said of exposure, gain and white balance.
+    white : WhiteField or None
+        What its camera was calibrated by; None: it was not.
     """
 
     pixels: Pixels
@@ -63,3 +85,4 @@ class Frame:
     monotonic_s: float
     capture_ms: float = 0.0
     sensor: SensorReport = field(default_factory=SensorReport)
+    white: WhiteField | None = None

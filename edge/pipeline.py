@@ -12,13 +12,15 @@ from edge.frame import Frame, Pixels
 from edge.model import Bundle, Model
 from edge.model.description import Description, Tiling
 from edge.result import INDETERMINATE, FrameResult, TileResult
-from edge.vision import field, morphology, nuclei, quality, tiling
+from edge.vision import field, illumination, morphology, nuclei, quality, red_cells, tiling
 from edge.vision.field import Field
 from edge.vision.nuclei import Nuclei
 from edge.vision.quality import Quality
 
 DEFAULT_UM_PER_PX = 0.5
 """Scale at which a frame's quality is measured when no model says another."""
+
+_SCALE_EVERY = 64
 
 
 class Stopwatch:
@@ -43,7 +45,7 @@ class _Look:
 
 
 def _look(frame: Frame, um_per_px: float, watch: Stopwatch) -> _Look:
-    ready = field.prepare(frame.pixels, frame.um_per_px, um_per_px)
+    ready = field.prepare(frame.pixels, frame.um_per_px, um_per_px, frame.white)
     watch.stage("scale")
     found = nuclei.find(ready.density, um_per_px, ready.inside)
     look = _Look(ready, found, quality.assess(ready, found.mask))
@@ -75,6 +77,17 @@ def measure(frame: Frame) -> FrameResult:
     return replace(_measured(frame, look, watch), morphology=shape)
 
 
+def _drift(frame: Frame, look: _Look) -> tuple[str, ...]:
+    """Say what is no longer as the camera was calibrated; of a field that shows anything."""
+    if frame.white is None or not look.quality.usable:
+        return ()
+    found = illumination.drift(frame.white, look.field.exposure.glass)
+    # An objective is changed by hand: now and then is often enough, and costs a frame's time.
+    if frame.sequence % _SCALE_EVERY == 0 and red_cells.are_odd(frame.pixels, frame.um_per_px):
+        found = (*found, illumination.SCALE_DRIFTED)
+    return found
+
+
 def _measured(frame: Frame, look: _Look, watch: Stopwatch) -> FrameResult:
     return FrameResult(
         frame=frame.name,
@@ -85,6 +98,7 @@ def _measured(frame: Frame, look: _Look, watch: Stopwatch) -> FrameResult:
         monotonic_s=frame.monotonic_s,
         sensor=frame.sensor,
         quality=look.quality,
+        warnings=_drift(frame, look),
         ms={"capture": frame.capture_ms, **watch.ms},
     )
 

@@ -27,6 +27,7 @@ __all__ = [
     "CameraSettings",
     "EndOfFrames",
     "attached_cameras",
+    "device",
     "open_camera",
     "parse_specification",
     "register",
@@ -77,6 +78,23 @@ def parse_specification(specification: str) -> tuple[str, str]:
         possible = ", ".join(example for _, example in _factories.values())
         raise CameraNotFound(f"Camera {specification!r}", "no such kind of camera", f"Possible are {possible}")
     return scheme, argument
+
+
+def device(specification: str) -> str:
+    """Name the camera of a specification without what lies under it, which only the simulated microscope is told.
+
+    Parameters
+    ----------
+    specification : str
+        Such as ``v4l2:/dev/video0``, or ``sim:MM,seed=3``, whose camera is ``sim``.
+
+    Raises
+    ------
+    CameraNotFound
+        When no back end has that scheme.
+    """
+    scheme, _ = parse_specification(specification)
+    return scheme if scheme == "sim" else specification
 
 
 def open_camera(specification: str, settings: CameraSettings) -> Camera:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge.errors import ScaleError
-from edge.frame import Frame, Pixels, SensorReport
+from edge.frame import Frame, Pixels, SensorReport, WhiteField
 
 _NO_REPORT = SensorReport()
 
@@ -30,6 +30,10 @@ class CameraSettings:
         Take the size that the camera chose instead of raising ``CameraSettingRefused``.
     timeout_s : float
         Time limit for opening and for each capture.
+    locked : SensorReport
+        Exposure, gain and white balance to keep, in the camera's own units; what is None is left to the camera.
+    white : WhiteField or None
+        What the camera was calibrated by; given on with each frame.
     first_sequence : int
         Number of the first frame; above 0 when a lost camera is reopened, so that no two frames share a name.
     """
@@ -38,6 +42,8 @@ class CameraSettings:
     size_px: tuple[int, int] = (2560, 1920)
     allow_other_size: bool = False
     timeout_s: float = 10.0
+    locked: SensorReport = _NO_REPORT
+    white: WhiteField | None = None
     first_sequence: int = 0
 
     def required_um_per_px(self, source: str) -> float:

@@ -228,7 +228,7 @@ class GuardedCamera:
             self._compare(frame)
         self._count(frames=1)
         self._settings = replace(self._settings, first_sequence=frame.sequence + 1)
-        return frame
+        return frame if self._settings.white is None else replace(frame, white=self._settings.white)
 
     def _compare(self, frame: Frame) -> None:
         """Refuse a frame that cannot be the next one; one without any contrast, as of a dark field, proves nothing."""

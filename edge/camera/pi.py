@@ -112,8 +112,24 @@ class PiCamera:
             asked, got = ("x".join(map(str, size)) for size in (settings.size_px, main["size"]))
             remedy = "Ask for that size, or allow another"
             raise CameraSettingRefused(self.name, f"asked for {asked}, it gives {got}", remedy)
+        if controls := locked_controls(settings.locked):
+            self._camera.set_controls(controls)
         # libcamera keeps back the first frames itself, until automatic exposure has settled.
         self._camera.start()
+
+
+def locked_controls(locked: SensorReport) -> dict[str, Any]:
+    """Give libcamera's controls for what is to be kept; empty when everything is left to the camera."""
+    controls: dict[str, Any] = {}
+    if locked.exposure_us is not None or locked.analogue_gain is not None:
+        # libcamera leaves to automatic exposure what of the two is 0.
+        controls["AeEnable"] = False
+        controls["ExposureTime"] = round(locked.exposure_us or 0)
+        controls["AnalogueGain"] = locked.analogue_gain or 0.0
+    if locked.white_balance is not None:
+        controls["AwbEnable"] = False
+        controls["ColourGains"] = locked.white_balance
+    return controls
 
 
 def _import_picamera2(name: str) -> ModuleType:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_args
 
 from edge.camera.base import CameraSettings, stamp
 from edge.errors import CameraNotFound
-from edge.frame import Frame, SensorReport
-from edge.simulator import Smear, SmearKind, draw
+from edge.frame import Frame, Pixels, SensorReport
+from edge.simulator import Smear, SmearKind, draw, glass, micrometer
 
 MIXED = "mixed"
 """The kind that takes turns through all of them; no patient has such a smear."""
 
+SLIDES: dict[str, Callable[[Smear, int], Pixels]] = {"glass": glass, "micrometer": micrometer}
+"""What else can lie under the microscope: an empty field, and a scale of lines 10 um apart."""
+
+EXPOSURE_US = 10_000.0
+"""What the simulated sensor calls the right exposure."""
+
 _KINDS: tuple[SmearKind, ...] = get_args(SmearKind)
 _NUMBERS = tuple(
-    each.name for each in fields(Smear) if each.name not in ("kind", "size_px", "um_per_px", "stain", "white_balance")
+    each.name
+    for each in fields(Smear)
+    if each.name not in ("kind", "size_px", "um_per_px", "stain", "white_balance", "brightest")
 )
+_PAIRS = ("white_balance", "brightest")
 _FIELDS_PER_SEED = 1_000_000
 
 
@@ -28,7 +38,7 @@ class SimulationOptions:
     Attributes
     ----------
     kind : str
-        ``ALL``, ``MM``, ``normal`` or ``mixed``.
+        ``ALL``, ``MM``, ``normal`` or ``mixed``; or ``glass`` or ``micrometer``.
     seed : int
         Which sample: frame n of it is drawn with seed * 1,000,000 + n, the number in the frame's name.
     smear : dict
@@ -63,13 +73,14 @@ def parse_options(argument: str) -> SimulationOptions:
     if "=" in first:
         first, rest = "", [first, *rest]
     kind = first.strip() or "ALL"
-    if kind not in (*_KINDS, MIXED):
-        raise CameraNotFound(wrong, f"no kind of smear {kind!r}", f"Kinds are {', '.join((*_KINDS, MIXED))}")
+    kinds = (*_KINDS, MIXED, *SLIDES)
+    if kind not in kinds:
+        raise CameraNotFound(wrong, f"no kind of smear {kind!r}", f"Kinds are {', '.join(kinds)}")
     options: dict[str, Any] = {}
     for option in rest:
         name, _, text = (part.strip() for part in option.partition("="))
-        if name not in ("seed", "white_balance", *_NUMBERS):
-            possible = ", ".join(("seed", "white_balance", *_NUMBERS))
+        if name not in ("seed", *_PAIRS, *_NUMBERS):
+            possible = ", ".join(("seed", *_PAIRS, *_NUMBERS))
             raise CameraNotFound(wrong, f"no option {name!r}", f"Options are {possible}")
         if name in options:
             raise CameraNotFound(wrong, f"{name} is given twice")
@@ -105,11 +116,13 @@ class SimulatedCamera:
 
     def __init__(self, options: SimulationOptions, settings: CameraSettings) -> None:
         self.name = f"sim:{options}"
-        kinds = _KINDS if options.kind == MIXED else [kind for kind in _KINDS if kind == options.kind]
+        self._slide = SLIDES.get(options.kind)
+        kinds = [kind for kind in _KINDS if kind == options.kind] or _KINDS
         seen: dict[str, Any] = {"size_px": settings.size_px, **options.smear}
         if settings.um_per_px is not None:
             seen["um_per_px"] = settings.um_per_px
-        self._smears = [Smear(kind=kind, **seen) for kind in kinds]
+        self._smears = [_locked(Smear(kind=kind, **seen), settings.locked) for kind in kinds]
+        self._label = options.kind if self._slide else ""
         self._first_field = options.seed * _FIELDS_PER_SEED
         self._sequence = settings.first_sequence
 
@@ -118,14 +131,19 @@ class SimulatedCamera:
         asked_s = time.monotonic()
         sequence, self._sequence = self._sequence, self._sequence + 1
         smear, number = self._smears[sequence % len(self._smears)], self._first_field + sequence
-        pixels = draw(smear, number).pixels
-        sensor = SensorReport(white_balance=smear.white_balance)
-        return stamp(
-            pixels, f"sim-{smear.kind}-{number:06d}", sequence, smear.um_per_px, asked_s=asked_s, sensor=sensor
-        )
+        pixels = self._slide(smear, number) if self._slide else draw(smear, number).pixels
+        sensor = SensorReport(smear.exposure * EXPOSURE_US, 1.0, smear.white_balance)
+        name = f"sim-{self._label or smear.kind}-{number:06d}"
+        return stamp(pixels, name, sequence, smear.um_per_px, asked_s=asked_s, sensor=sensor)
 
     def close(self) -> None:
         """There is nothing to release."""
+
+
+def _locked(smear: Smear, locked: SensorReport) -> Smear:
+    """Set the simulated sensor to what is to be kept."""
+    exposure = smear.exposure if locked.exposure_us is None else locked.exposure_us / EXPOSURE_US
+    return replace(smear, exposure=exposure, white_balance=locked.white_balance or smear.white_balance)
 
 
 def _value(name: str, text: str) -> int | float | tuple[float, ...]:
@@ -133,7 +151,7 @@ def _value(name: str, text: str) -> int | float | tuple[float, ...]:
         if not (text.isascii() and text.isdecimal()):
             raise ValueError("it must be a whole number, 0 or more")
         return int(text)
-    if name == "white_balance":
-        red, _, blue = text.partition("/")
-        return (float(red), float(blue))
+    if name in _PAIRS:
+        first, _, second = text.partition("/")
+        return (float(first), float(second))
     return float(text)

@@ -26,6 +26,9 @@ _WARM_UP_FRAMES = 5
 """Left to automatic exposure after opening; also shows that frames arrive, which ``isOpened`` does not."""
 
 
+_MANUAL_EXPOSURE = 1.0
+"""V4L2_EXPOSURE_MANUAL of V4L2_CID_EXPOSURE_AUTO."""
+
 _CLOCKS_AGREE_S = 1.0
 """Some drivers stamp the end that they expect; a stamp farther ahead is of another clock."""
 
@@ -75,6 +78,7 @@ class V4l2Camera:
             if not self._capture.isOpened():
                 raise CameraError(self.name, "it does not open", "Is another program using it?")
             choose_size(self._capture, self.name, settings)
+            lock(self._capture, settings.locked)
             for _ in range(_WARM_UP_FRAMES):
                 _grab(self._capture, self.name)
         except BaseException:
@@ -212,6 +216,23 @@ def sensor_report(capture: Capture) -> SensorReport:
         analogue_gain=known(capture.get(cv2.CAP_PROP_GAIN)),
         white_balance=None if red is None or blue is None else (red, blue),
     )
+
+
+def lock(capture: Capture, locked: SensorReport) -> None:
+    """Set what is to be kept, in the units of :func:`sensor_report`; what a driver cannot set stays as it is.
+
+    Whether it was set shows in every frame's report, which is compared with the calibration.
+    """
+    if locked.exposure_us is not None:
+        capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, _MANUAL_EXPOSURE)
+        capture.set(cv2.CAP_PROP_EXPOSURE, round(locked.exposure_us / 100))
+    if locked.analogue_gain is not None:
+        capture.set(cv2.CAP_PROP_GAIN, locked.analogue_gain)
+    if locked.white_balance is not None:
+        red, blue = locked.white_balance
+        capture.set(cv2.CAP_PROP_AUTO_WB, 0)
+        capture.set(cv2.CAP_PROP_WHITE_BALANCE_RED_V, red)
+        capture.set(cv2.CAP_PROP_WHITE_BALANCE_BLUE_U, blue)
 
 
 def _grab(capture: Capture, name: str) -> None:

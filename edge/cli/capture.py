@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,6 +47,7 @@ SIGTERM; 141 when the reader of a pipe went away). All that was shown is logged.
     metavar="S",
     help="Seconds that a camera may take to open, and for each frame.",
 )
+@options.calibration_option
 @options.session_options
 @click.pass_context
 def command(
@@ -58,6 +60,7 @@ def command(
     size: tuple[int, int],
     allow_other_size: bool,
     timeout: float,
+    calibration: str | None,
     um_per_px: float | None,
     model: str | None,
     execution: Execution,
@@ -67,12 +70,12 @@ def command(
     if session["save"] == "overlays" and not classify:
         raise click.UsageError("--save overlays shows what was judged: add --classify, or save frames.")
     specification = camera or options.the_camera()
-    from edge.camera import CameraSettings
     from edge.camera.guard import GuardedCamera
 
     options.check_um_per_px(um_per_px)
     options.set_threads(execution.threads)
-    settings = CameraSettings(um_per_px, size, allow_other_size, timeout)
+    settings = options.camera_settings(specification, size, timeout, um_per_px, calibration)
+    settings = replace(settings, allow_other_size=allow_other_size)
     interruptions: Interruptions = context.obj
     exit_code = observe(
         lambda: GuardedCamera(specification, settings),

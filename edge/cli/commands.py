@@ -12,7 +12,20 @@ from edge.cli.program import Commands
     "wbc-edge",
     cls=Commands,
     package="edge.cli",
-    names=("capture", "classify", "log", "model", "bench", "doctor", "config", "run", "status", "trigger", "sample"),
+    names=(
+        "capture",
+        "classify",
+        "log",
+        "model",
+        "bench",
+        "doctor",
+        "config",
+        "run",
+        "status",
+        "trigger",
+        "sample",
+        "calibrate",
+    ),
     context_settings={"auto_envvar_prefix": "WBC_EDGE", "help_option_names": ["-h", "--help"]},
     epilog=f"""
 \b

@@ -6,6 +6,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +16,7 @@ from edge.cli.output import say, unicode
 from edge.errors import CameraNotFound, ConfigurationError
 
 if TYPE_CHECKING:
+    from edge.camera import CameraSettings
     from edge.config import Config
     from edge.journal import Journal
     from edge.model import Execution, Model
@@ -104,6 +106,39 @@ def execution_options(command: Command) -> Command:
 def model_option(command: Command) -> Command:
     """Add ``--model``."""
     return option("--model", metavar="BUNDLE", help="Name or file of the model.  [default: the one in force]")(command)
+
+
+def calibration_option(command: Command) -> Command:
+    """Add ``--calibration``."""
+    return option(
+        "--calibration",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="The camera's calibration.  [default: calibration.json in the user's state folder]",
+    )(command)
+
+
+def calibration_file(path: str | None) -> Path:
+    """Name the calibration's file."""
+    from edge.journal import calibration_path
+
+    return Path(path) if path else calibration_path()
+
+
+def camera_settings(
+    specification: str, size_px: tuple[int, int], timeout_s: float, um_per_px: float | None, calibration: str | None
+) -> CameraSettings:
+    """Give what is asked of a camera: locked and corrected as it was calibrated, if it was this one."""
+    from edge.calibration import read
+    from edge.camera import CameraSettings, device
+
+    asked = CameraSettings(um_per_px=um_per_px, size_px=size_px, timeout_s=timeout_s)
+    found = read(calibration_file(calibration))
+    if found is None or found.camera != device(specification):
+        return asked
+    if um_per_px is None and found.scale is not None:
+        asked = replace(asked, um_per_px=found.scale.um_per_px)
+    return replace(asked, locked=found.locked, white=found.white if found.size_px == size_px else None)
 
 
 def session_options(command: Command) -> Command:

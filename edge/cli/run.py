@@ -37,7 +37,7 @@ _PRIORITIES = {"error": 3, "warning": 4, "info": 6}
 @click.command("run", short_help="Run as the service beside the microscope.", epilog=EXAMPLES)
 def command() -> None:
     """Capture, judge and log frames whenever one is asked for, by interval, by request or by a folder."""
-    from edge import config
+    from edge import calibration, config
     from edge.daemon.control import listening, location
     from edge.daemon.health import Bulletin
     from edge.daemon.models import Models
@@ -58,6 +58,7 @@ def command() -> None:
         camera=_open_camera,
         models=models,
         journal=lambda given: options.open_journal(given.journal or None),
+        calibration=lambda given: calibration.read(options.calibration_file(given.calibration or None)),
         sample=lambda: options.sample_name(None),
     )
     service = Service(parts, bulletin, Notifier(), _say)
@@ -68,17 +69,16 @@ def command() -> None:
 
 
 def _open_camera(settings: Config, wait: Callable[[float], None]) -> GuardedCamera | None:
-    from edge.camera import CameraSettings
     from edge.camera.guard import GuardedCamera
     from edge.errors import ConfigurationError
 
     if settings.camera == "none":
         return None
     options.set_threads(settings.threads)
-    asked = CameraSettings(
-        um_per_px=settings.um_per_px, size_px=options.size(settings.size), timeout_s=settings.timeout
-    )
     specification = settings.camera or options.the_camera()
+    asked = options.camera_settings(
+        specification, options.size(settings.size), settings.timeout, settings.um_per_px, settings.calibration or None
+    )
     camera = GuardedCamera(specification, asked, sleep=wait)
     if camera.finite:
         camera.close()

@@ -44,8 +44,8 @@ class Health:
         The most recent ones, and when that was by the wall clock.
     sample_verdict : str
         Of the sample that is open, so far.
-    calibration : str
-        Whose calibration the camera has, and what drifted since.
+    calibration, drift : str
+        What the camera was calibrated to, and in what it was seen to differ since the start.
     journal : str
         The journal's file.
     journal_checked : str
@@ -74,6 +74,7 @@ class Health:
     last_error_at: str = ""
     sample_verdict: str = ""
     calibration: str = ""
+    drift: str = ""
     journal: str = ""
     journal_checked: str = ""
     pictures: str = ""

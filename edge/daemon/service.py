@@ -15,6 +15,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, cast, get_args
 
 from edge import config
+from edge.calibration import Calibration, departures
+from edge.camera import device
 from edge.camera.guard import GuardedCamera
 from edge.config import Config
 from edge.daemon.clock import ClockWatch
@@ -35,6 +37,7 @@ from edge.errors import (
     StorageFull,
     WbcError,
 )
+from edge.frame import Frame
 from edge.journal import Journal
 from edge.journal.reserve import Reserve
 from edge.journal.upkeep import last_detail, last_event_s
@@ -61,6 +64,8 @@ class Parts:
         and is None where there is none.
     models : Models
         Finds the model to judge by.
+    calibration : callable
+        Reads the camera's calibration; None where there is none.
     sample : callable
         Names a new sample.
     """
@@ -69,6 +74,7 @@ class Parts:
     camera: Callable[[Config, Callable[[float], None]], GuardedCamera | None]
     models: Models
     journal: Callable[[Config], Journal]
+    calibration: Callable[[Config], Calibration | None]
     sample: Callable[[], str]
 
 
@@ -192,7 +198,7 @@ class Service:
             stack.callback(work.close)
             if camera is not None:
                 stack.enter_context(closing(camera))
-                camera.read(work.note)
+                self._check_calibration(self._parts.calibration(settings), camera.read(work.note), camera.name, work)
             surroundings = Surroundings(settings, camera, self._order, lambda: not self._bulletin.health.every_frame)
             triggers: list[Trigger] = configured(surroundings, stack)
             desk = Desk(camera, triggers)
@@ -295,6 +301,15 @@ class Service:
     def _refuse_rest(self, desk: Desk) -> None:
         for order in desk.left():
             order.failed(ServiceUnavailable("the service", "begins anew or ends", "Ask again"))
+
+    def _check_calibration(self, found: Calibration | None, frame: Frame, camera: str, work: Work) -> None:
+        """Compare the first frame with what the camera was calibrated to."""
+        if found is None or found.camera != device(camera):
+            self._bulletin.change(calibration="none: exposure and white balance are the camera's own")
+            return
+        self._bulletin.change(calibration=found.summary())
+        for departure in departures(found, frame):
+            work.note("calibration", f"the camera is not as calibrated: {departure}")
 
     def _log_settings(self, journal: Journal, settings: Config) -> None:
         """Keep in the trail what the device is set to, however it came to be set so."""

@@ -17,6 +17,7 @@ from edge.errors import ConfigurationError, ImageError, JournalError, WbcError
 from edge.journal import Journal
 from edge.line import Broken, Judged, Outcome, Passed, Told
 from edge.model import Model
+from edge.vision import illumination
 
 _TELL_DROPPED_EVERY_S = 60.0
 
@@ -56,6 +57,8 @@ class Work:
         self._bulletin, self._say, self._new_sample = bulletin, say, new_sample
         self._session: Session | None = None
         self._dropped = self._dropped_told = 0
+        self._drifted: set[str] = set()
+        bulletin.change(drift="")
         self._tell_dropped_s = time.monotonic()
         self._accelerator = ""
         self._tell_model()
@@ -107,8 +110,9 @@ class Work:
     def note(self, kind: str, detail: str) -> None:
         """Log what happens to the camera and to the service."""
         if kind in ("camera lost", "camera reopened"):
-            self._say("warning", f"{kind}: {detail}")
             self._bulletin.count(kind.replace(" ", "_"))
+        if kind in ("camera lost", "camera reopened", "calibration", "drift"):
+            self._say("warning", f"{kind}: {detail}")
         self._journal.event(kind, detail)
 
     def take(self, outcome: Outcome, keeps_picture: bool) -> None:
@@ -256,6 +260,10 @@ class Work:
             self._failed(failed)
         result = logged.result
         self._bulletin.frame(result)
+        for drifted in illumination.DRIFTS.intersection(result.warnings) - self._drifted:
+            self._drifted.add(drifted)
+            self.note("drift", f"{result.frame}: {drifted}")
+            self._bulletin.change(drift="; ".join(sorted(self._drifted)))
         so_far = session.so_far()
         assert so_far is not None
         self._bulletin.change(sample_verdict=said(so_far.verdict, so_far.reason))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edge.journal.location import default_path
+from edge.journal.location import calibration_path, default_path
 from edge.journal.records import EventRecord, FrameRecord, Review, SampleRecord
 from edge.journal.store import Journal
 
-__all__ = ["EventRecord", "FrameRecord", "Journal", "Review", "SampleRecord", "default_path"]
+__all__ = ["EventRecord", "FrameRecord", "Journal", "Review", "SampleRecord", "calibration_path", "default_path"]

@@ -8,6 +8,17 @@ from pathlib import Path
 from edge.errors import ConfigurationError
 
 
+def calibration_path() -> Path:
+    """Return the usual place of the camera's calibration: ``calibration.json`` beside the usual journal.
+
+    Raises
+    ------
+    ConfigurationError
+        When the user has no home folder and names no place.
+    """
+    return default_path().with_name("calibration.json")
+
+
 def default_path() -> Path:
     """Return the journal's usual place.
 

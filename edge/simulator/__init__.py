@@ -2,7 +2,20 @@
 
 from edge.simulator.cells import CellKind
 from edge.simulator.draw import Cell, Field, draw
+from edge.simulator.slides import glass, micrometer
 from edge.simulator.smear import Smear, SmearKind, random_smear
 from edge.simulator.stain import Stain, random_stain
 
-__all__ = ["Cell", "CellKind", "Field", "Smear", "SmearKind", "Stain", "draw", "random_smear", "random_stain"]
+__all__ = [
+    "Cell",
+    "CellKind",
+    "Field",
+    "Smear",
+    "SmearKind",
+    "Stain",
+    "draw",
+    "glass",
+    "micrometer",
+    "random_smear",
+    "random_stain",
+]

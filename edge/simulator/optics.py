@@ -83,7 +83,8 @@ class _Light:
 
     def __init__(self, smear: Smear, rng: np.random.Generator) -> None:
         width, height = smear.size_px
-        brightest_x, brightest_y = rng.uniform(0.3, 0.7, 2)
+        anywhere = rng.uniform(0.3, 0.7, 2)  # drawn in any case: the noise that follows stays the same
+        brightest_x, brightest_y = anywhere if smear.brightest is None else smear.brightest
         self._x = (np.arange(width, dtype=np.float32) + 0.5) / width - np.float32(brightest_x)
         self._y = (np.arange(height, dtype=np.float32) + 0.5) / height - np.float32(brightest_y)
         farthest = float(np.square(self._x).max() + np.square(self._y).max())

@@ -66,6 +66,8 @@ class Smear:
         Exposure relative to the right one, 0 (black) to 10; 3 saturates.
     white_balance : tuple of float
         Gains of red and blue relative to green, 0.2 to 5.
+    brightest : tuple of float or None
+        Where the light is brightest, across and down, 0 to 1 of the frame; None: somewhere else in every field.
     round_field : float or None
         Diameter of the lit circle that an eyepiece adapter leaves, 0.1 to 2 times the frame's shorter side, dark
         outside; None: the whole frame is lit.
@@ -88,6 +90,7 @@ class Smear:
     noise: float = 1.5
     exposure: float = 1.0
     white_balance: tuple[float, float] = (1.0, 1.0)
+    brightest: tuple[float, float] | None = None
     round_field: float | None = None
 
     def __post_init__(self) -> None:
@@ -105,6 +108,10 @@ class Smear:
             usual = value is None and name in _OPTIONAL
             if not usual and not (value is not None and low <= value <= high):
                 raise ConfigurationError(f"smear {name}={value!r}", f"must be {low:g} to {high:g} {unit}")
+        if self.brightest is not None and not (
+            len(self.brightest) == 2 and all(0 <= part <= 1 for part in self.brightest)
+        ):
+            raise ConfigurationError(f"smear brightest={self.brightest!r}", "needs two parts of the frame, 0 to 1")
         if len(self.white_balance) != 2 or not all(0.2 <= gain <= 5 for gain in self.white_balance):
             raise ConfigurationError(
                 f"smear white_balance={self.white_balance!r}", "needs a red and a blue gain of 0.2 to 5"

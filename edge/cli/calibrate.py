@@ -1,0 +1,273 @@
+"""``wbc-edge calibrate``: light, sensor settings and scale of this microscope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+
+from edge.cli import options
+from edge.cli.output import printable, say, write, write_json
+from edge.errors import CalibrationRefused
+
+if TYPE_CHECKING:
+    from edge.calibration import Calibration
+    from edge.camera import CameraSettings
+    from edge.frame import Frame
+    from edge.vision.micrometer import MeasuredScale
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_ANY_UM_PER_PX = 0.1
+"""What the frames are for does not depend on it: either light is measured, or the scale itself."""
+
+_SAME_LEVEL = 0.05
+
+
+@click.group("calibrate")
+def command() -> None:
+    """Measure light and scale of this microscope, lock the camera's settings, and keep both for every later frame.
+
+    First `light`, on clear glass; then `micrometer`, or `red-cells` where there is no stage micrometer. A service that
+    runs holds the camera: stop it before, and start it again.
+    """
+
+
+def _camera_options(frames: int) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for option in (
+            options.json_option,
+            options.journal_option,
+            options.calibration_option,
+            options.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=10.0, metavar="S"),
+            options.option("--size", type=options.size, metavar="WxH", default="2560x1920", help="Size of the frames."),
+            options.option("--camera", metavar="SPEC", help="Which camera.  [default: the one attached]"),
+            click.option("--objective", metavar="NAME", help="What you call the objective, such as 100x/1.25 oil."),
+            click.option(
+                "--frames", type=click.IntRange(1, 200), default=frames, show_default=True, help="How many frames."
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@command.command(
+    "light",
+    epilog="""
+\b
+Examples:
+  wbc-edge calibrate light --objective '100x/1.25 oil'
+  wbc-edge calibrate light --camera v4l2:/dev/video0 --frames 16
+
+Focus on the smear, move to clear glass beside it, then call this. Exposure, gain and
+white balance stay as the camera has them now, for every later frame.
+""",
+)
+@_camera_options(frames=8)
+def light(*, frames: int, as_json: bool, **given: Any) -> None:
+    """Measure the light on clear glass, and lock exposure, gain and white balance."""
+    from edge import calibration
+    from edge.vision import illumination
+
+    specification, asked = _asked(given)
+    taken = _frames(specification, asked, frames)
+    empty = illumination.average([frame.pixels for frame in taken])
+    if problems := illumination.problems(empty):
+        raise CalibrationRefused("this field will not do", "; ".join(problems))
+    measured = calibration.light(illumination.white_field(empty), taken[-1].sensor)
+    before = _earlier(given, specification, asked)
+    found = msgspec.structs.replace(before, light=measured)
+    if missing := [
+        name for name in ("exposure_us", "analogue_gain", "white_balance") if getattr(measured, name) is None
+    ]:
+        say(f"The camera does not tell its {' and '.join(missing)}, which cannot be locked")
+    _keep(given, found)
+    (again,) = _frames(specification, replace(asked, locked=found.locked), 1)
+    level = illumination.white_field(illumination.average([again.pixels])).level
+    if any(abs(now - then) > _SAME_LEVEL * then for now, then in zip(level, measured.level, strict=True)):
+        say("With its settings locked the camera shows another brightness: its driver does not keep them")
+    for departure in calibration.departures(found, again):
+        say(f"The camera is not as calibrated: {departure}")
+    _show(found, as_json)
+
+
+@command.command(
+    "micrometer",
+    epilog="""
+\b
+Examples:
+  wbc-edge calibrate micrometer
+  wbc-edge calibrate micrometer --pitch-um 100 --objective 10x/0.25
+""",
+)
+@click.option(
+    "--pitch-um",
+    type=click.FloatRange(min=0.1, max=1000),
+    default=10.0,
+    show_default=True,
+    metavar="UM",
+    help="Distance of neighbouring lines, micrometres.",
+)
+@_camera_options(frames=3)
+def micrometer(*, pitch_um: float, frames: int, as_json: bool, **given: Any) -> None:
+    """Measure the size of a pixel on a stage micrometer, its lines at any angle."""
+    from edge.vision import illumination
+    from edge.vision.micrometer import measure
+
+    specification, asked = _asked(given)
+    taken = _frames(specification, asked, frames)
+    mean = illumination.average([frame.pixels for frame in taken])
+    measured = measure(mean.round().astype("uint8"), pitch_um)
+    if measured is None:
+        why = "no five lines in even distances are seen"
+        raise CalibrationRefused("the scale", why, "Focus on the lines, and let them fill the field")
+    _keep_scale(given, specification, asked, measured, "micrometer", as_json)
+
+
+@command.command(
+    "red-cells",
+    epilog="""
+\b
+Examples:
+  wbc-edge calibrate red-cells --frames 20     (move the slide meanwhile)
+
+Their mean diameter differs by 7% between healthy people, and by more in disease: use it
+to find a wrong objective, and a stage micrometer where there is one.
+""",
+)
+@_camera_options(frames=10)
+def red_cells(*, frames: int, as_json: bool, **given: Any) -> None:
+    """Measure the size of a pixel by red cells that lie alone, 7.2 um wide."""
+    from edge.vision.red_cells import LEAST_CELLS, measure
+
+    specification, asked = _asked(given)
+    measured = measure([frame.pixels for frame in _frames(specification, asked, frames)])
+    if measured is None:
+        why = f"fewer than {LEAST_CELLS} red cells lie alone"
+        raise CalibrationRefused("the scale", why, "Move to where the film is thin, and take more --frames")
+    known = _earlier(given, specification, asked).scale
+    if known is not None and known.method == "micrometer":
+        # Which is the better ruler by far: cells only tell whether it is still the same objective.
+        if not measured.low <= known.um_per_px <= measured.high:
+            why = (
+                f"red cells say {measured.um_per_px:.4g} um per pixel, the stage micrometer said {known.um_per_px:.4g}"
+            )
+            raise CalibrationRefused("the scale", why, "If the objective is another one, name it: --objective")
+        say(f"Red cells agree with the stage micrometer ({measured.um_per_px:.4g} um per pixel), whose scale is kept")
+        return
+    _keep_scale(given, specification, asked, measured, "red cells", as_json)
+
+
+@command.command(
+    "show",
+    epilog="""
+\b
+Example:
+  wbc-edge calibrate show --json | jq .scale
+""",
+)
+@options.calibration_option
+@options.json_option
+def show(calibration: str | None, as_json: bool) -> None:
+    """Show what the camera was calibrated to."""
+    from edge.calibration import read
+
+    path = options.calibration_file(calibration)
+    found = read(path)
+    if found is None:
+        raise CalibrationRefused(f"calibration {path}", "there is none", "Begin with `wbc-edge calibrate light`")
+    _show(found, as_json)
+
+
+def _asked(given: dict[str, Any]) -> tuple[str, CameraSettings]:
+    from edge.camera import CameraSettings
+
+    specification = given["camera"] or options.the_camera()
+    return specification, CameraSettings(_ANY_UM_PER_PX, given["size"], timeout_s=given["timeout"])
+
+
+def _frames(specification: str, asked: CameraSettings, count: int) -> list[Frame]:
+    from edge.camera import EndOfFrames
+    from edge.camera.guard import BackOff, GuardedCamera
+
+    taken: list[Frame] = []
+    with closing(GuardedCamera(specification, asked, BackOff(attempts=0))) as camera:
+        try:
+            while len(taken) < count:
+                taken.append(camera.read())
+        except EndOfFrames:
+            pass  # a picture in a file will do as well
+    return taken
+
+
+def _earlier(given: dict[str, Any], specification: str, asked: CameraSettings) -> Calibration:
+    """Give the calibration that is there, if it is of the same camera, size and objective; or an empty one."""
+    from edge.calibration import Calibration, read
+    from edge.camera import device
+    from edge.journal.audit import who
+
+    found = read(options.calibration_file(given["calibration"]))
+    fresh = Calibration(
+        camera=device(specification), size_px=asked.size_px, objective=given["objective"] or "", who=who()
+    )
+    if found is None or (found.camera, found.size_px) != (fresh.camera, fresh.size_px):
+        return fresh
+    if given["objective"] not in (None, found.objective):
+        return fresh
+    return msgspec.structs.replace(found, who=fresh.who)
+
+
+def _keep_scale(
+    given: dict[str, Any],
+    specification: str,
+    asked: CameraSettings,
+    measured: MeasuredScale,
+    method: Any,
+    as_json: bool,
+) -> None:
+    from edge import calibration
+    from edge.vision import scale
+
+    scale.check(measured.um_per_px)
+    before = _earlier(given, specification, asked)
+    found = msgspec.structs.replace(before, scale=calibration.scale(measured, method))
+    _keep(given, found)
+    _show(found, as_json)
+
+
+def _keep(given: dict[str, Any], found: Calibration) -> None:
+    from edge.calibration import write as write_calibration
+
+    with options.open_journal(given["journal"]) as log:
+        # First the trail, then the change: one that cannot be logged is not made.
+        log.event("calibration", found.summary())
+        write_calibration(options.calibration_file(given["calibration"]), found)
+
+
+def _show(found: Calibration, as_json: bool) -> None:
+    if as_json:
+        write_json(msgspec.to_builtins(found))
+        return
+    width, height = found.size_px
+    write(printable(f"camera     {found.camera}, {width}x{height}, {found.objective or 'no objective named'}"))
+    if (lit := found.light) is not None:
+        most = max(max(channels) for row in lit.gains for channels in row)
+        write(printable(f"light      {lit.made}: level {max(lit.level):.0f} of 255, darkest part {1 / most:.0%} of it"))
+        exposure, gain = _said(lit.exposure_us), _said(lit.analogue_gain)
+        balance = "–" if lit.white_balance is None else "{:g} red, {:g} blue".format(*lit.white_balance)
+        write(f"locked     exposure {exposure} us, gain {gain}, white balance {balance}")
+    if (size := found.scale) is not None:
+        write(
+            printable(f"scale      {size.made}: {size.um_per_px:.5g} um per pixel ({size.low:.5g} to {size.high:.5g})")
+        )
+        write(f"           by {size.marks} {'lines of a ' if size.method == 'micrometer' else ''}{size.method}")
+
+
+def _said(value: float | None) -> str:
+    return "–" if value is None else f"{value:g}"
