@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import cv2
 import pytest
-from beds.guest import Guest, install
+from beds.guest import Guest, install, mounted
 from beds.wheels import release
+
+from edge.journal import Journal
 
 CUTS = 20
 SETTINGS = """
@@ -20,7 +24,6 @@ save = "frames"
 interval = 1
 END
 """
-BESIDE = Path(__file__).parent / "beds"
 
 
 @pytest.fixture(scope="module")
@@ -31,53 +34,73 @@ def disk(guest: Path, beds: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     disk.unlink()
 
 
-def put(machine: Guest, name: str) -> None:
-    """Bring a script of the bed into the guest."""
-    machine.run(f"cat > /opt/{name} <<'END'\n{(BESIDE / name).read_text()}\nEND")
-
-
 def numbers(text: str) -> set[int]:
     """Read the acknowledged records; a line that the cut halved was not acknowledged."""
     return {int(line) for line in text.split("\n")[:-1]}
 
 
+@dataclass
+class Record:
+    """What was seen over all power cuts."""
+
+    cuts: int = 0
+    came_back: int = 0
+    acknowledged: set[int] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)
+    rows: int = 0
+    pictures: int = 0
+    missing_or_torn: list[str] = field(default_factory=list)
+    not_sound: int = 0
+    systemd_to_first_verdict_s: list[float] = field(default_factory=list)
+
+    def look(self, machine: Guest) -> None:
+        """Look at what the last power cut left."""
+        machine.until(lambda report: report["frames"] > 0)
+        found = json.loads(machine.run("python3 /opt/inspect_journal.py"))
+        self.came_back += bool(self.cuts)
+        self.lost |= self.acknowledged - set(found["records"])
+        self.rows, self.pictures = len(found["records"]), found["pictures"]
+        self.missing_or_torn += found["missing_or_torn"]
+        self.not_sound += found["integrity"] != "ok"
+        systemd_s = int(machine.run("systemctl show -P UserspaceTimestampMonotonic")) / 1e6
+        self.systemd_to_first_verdict_s.append(round(found["first_verdict_s"] - systemd_s, 1))
+
+    def cut(self, machine: Guest) -> None:
+        """Cut the power while frames are taken as fast as can be, each time at another moment."""
+        machine.run("systemd-run --quiet /usr/bin/python3 /opt/asker.py")
+        heard, deadline_s = "", time.monotonic() + 120
+        while heard.count("\n") < 3 + self.cuts % 4:
+            heard += machine.acknowledged()
+            assert time.monotonic() < deadline_s, "no frame was acknowledged"
+            time.sleep(0.05)
+        time.sleep(0.37 * self.cuts % 1)
+        machine.cut()
+        self.acknowledged |= numbers(heard + machine.acknowledged())
+        self.cuts += 1
+
+
 def test_no_acknowledged_row_and_no_picture_is_lost(guest: Path, disk: Path, tmp_path: Path, figures) -> None:
-    acknowledged: set[int] = set()
-    cuts, came_back, first_s, found = 0, 0, [], {}
-    while True:
-        machine = Guest(guest, disk, tmp_path)
-        try:
-            machine.until("wbc-edge status --json | grep -q '\"frames\":[1-9]'", 300)
-            came_back += 1
-            put(machine, "inspect_journal.py")
-            found = json.loads(machine.run("/opt/wbc-edge/current/bin/python /opt/inspect_journal.py"))
-            systemd_s = int(machine.run("systemctl show -P UserspaceTimestampMonotonic")) / 1e6
-            first_s.append(round(found["first_verdict_s"] - systemd_s, 1))
-            assert found["integrity"] == "ok"
-            assert found["missing_or_torn"] == []
-            assert acknowledged - set(found["records"]) == set()
-            machine.run("wbc-edge log verify")
-            if cuts == CUTS:
-                break
-            put(machine, "asker.py")
-            machine.run("systemd-run --quiet /usr/bin/python3 /opt/asker.py")
-            # At another moment each time: a frame takes about a second here.
-            time.sleep(6 + (cuts * 0.37) % 3)
-            machine.cut()
-            cuts += 1
-            heard = numbers(machine.acknowledged())
-            assert heard, "the power was cut before anything was acknowledged"
-            acknowledged |= heard
-        finally:
-            machine.close()
-    figures(
-        "power cuts while frames are logged",
-        cuts=cuts,
-        came_back=came_back - 1,
-        acknowledged=len(acknowledged),
-        rows=len(found["records"]),
-        lost=len(acknowledged - set(found["records"])),
-        pictures_referred_to=found["pictures"],
-        pictures_missing_or_torn=len(found["missing_or_torn"]),
-        systemd_to_first_verdict_s=first_s,
-    )
+    seen = Record()
+    try:
+        while True:
+            machine = Guest(guest, disk, tmp_path)
+            try:
+                seen.look(machine)
+                print(seen, flush=True)
+                if seen.cuts == CUTS:
+                    break
+                seen.cut(machine)
+            finally:
+                machine.close()
+    finally:
+        counted = {name: len(value) if isinstance(value, set) else value for name, value in asdict(seen).items()}
+        figures("power cuts while frames are logged", **counted)
+    assert seen.came_back == CUTS
+    assert (seen.lost, seen.missing_or_torn, seen.not_sound) == (set(), [], 0)
+    with mounted(disk, tmp_path / "disk") as root:
+        state = root / "var/lib/wbc-edge"
+        with Journal.open_read_only(state / "journal.sqlite3") as journal:
+            assert journal.audit().problems == ()
+            pictures = [path for frame in journal.frames() for path in frame.pictures.values()]
+        assert len(pictures) >= seen.pictures > 0
+        assert all(cv2.imread(str(state / path.relative_to(path.parents[2]))) is not None for path in pictures)
