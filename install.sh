@@ -117,7 +117,9 @@ as_service() {
 # proves RELEASE: whether it reads this device's configuration, and its model decides here as where it was made.
 proves() {
     [ ! -e "$settings/config.toml" ] || as_service "$1" config check || return
-    as_service "$1" model verify
+    local model
+    model=$(as_service "$1" model show --json | "$1/bin/python" -c 'import json, sys; print(json.load(sys.stdin)["file"])') || return
+    as_service "$1" model verify "$model"
 }
 
 write_example() {
