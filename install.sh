@@ -25,6 +25,7 @@ readonly settings=/etc/wbc-edge
 readonly account=wbc-edge
 readonly unit=wbc-edge.service
 readonly unit_file=/etc/systemd/system/$unit
+readonly wanted=/etc/systemd/system/multi-user.target.wants/$unit
 readonly command=/usr/local/bin/wbc-edge
 readonly completions=/usr/local/share
 readonly python=${WBC_EDGE_PYTHON:-/usr/bin/python3}
@@ -116,7 +117,9 @@ as_service() {
 # proves RELEASE: whether it reads this device's configuration, and its model decides here as where it was made.
 proves() {
     [ ! -e "$settings/config.toml" ] || as_service "$1" config check || return
-    as_service "$1" model verify
+    local model
+    model=$(as_service "$1" model show --json | "$1/bin/python" -c 'import json, sys; print(json.load(sys.stdin)["file"])') || return
+    as_service "$1" model verify "$model"
 }
 
 write_example() {
@@ -181,7 +184,8 @@ switch_to() {
         systemctl enable --quiet "$unit"
         systemctl reset-failed "$unit" 2>/dev/null || true
     else
-        systemctl --root=/ enable --quiet "$unit"
+        mkdir -p "$(dirname "$wanted")"
+        ln -sf "$unit_file" "$wanted" # what `systemctl enable` would do
     fi
 }
 
@@ -273,7 +277,7 @@ do_uninstall() {
     if is_booted; then systemctl disable --now --quiet "$unit" 2>/dev/null || true; fi
     local shell
     for shell in bash zsh fish; do rm -f "$(completion_of "$shell")"; done
-    rm -rf "$unit_file" "/etc/systemd/system/multi-user.target.wants/$unit" "$command" "$place"
+    rm -rf "$unit_file" "$wanted" "$command" "$place"
     if is_booted; then systemctl daemon-reload; fi
     say "Removed. What was logged stays in $state, the configuration in $settings, and both with their account $account."
     say "To remove these too: sudo rm -r $state $settings && sudo userdel $account"

@@ -24,10 +24,10 @@ SETTINGS = 'camera = "sim:MM"\nsize = "640x480"\ninterval = 0.5\n'
 def box(tree: Path, beds: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     box = Container(tree, beds / "container")
     folder = tmp_path_factory.mktemp("releases")
-    box.put(release(beds, folder / "first", "0.1.1"), "/root/first")
-    box.put(release(beds, folder / "second", "0.1.2"), "/root/second")
-    box.put(release(beds, folder / "misjudges", "0.1.3", _spoil_model), "/root/misjudges")
-    box.put(release(beds, folder / "ends", "0.1.4", _end_service), "/root/ends")
+    box.put(release(beds, folder / "first", "0.1.1"), "/srv/first")
+    box.put(release(beds, folder / "second", "0.1.2"), "/srv/second")
+    box.put(release(beds, folder / "misjudges", "0.1.3", _spoil_model), "/srv/misjudges")
+    box.put(release(beds, folder / "ends", "0.1.4", _end_service), "/srv/ends")
     try:
         yield box
     finally:
@@ -61,7 +61,7 @@ def works(box: Container, after_rows: int = -1) -> bool:
 
 def test_one_command_sets_a_device_up_without_a_network(box: Container) -> None:
     assert box.try_("getent hosts example.org")[0] != 0
-    said = box.run("/root/first/install.sh")
+    said = box.run("/srv/first/install.sh")
     assert "Installed wbc-edge, version 0.1.1" in said
     assert box.property("ActiveState") == "active"
     assert box.run("systemctl is-enabled wbc-edge").strip() == "enabled"
@@ -78,7 +78,7 @@ def test_it_can_be_run_again_and_keeps_what_there_is(box: Container) -> None:
     box.run("systemctl reload wbc-edge")
     box.until(lambda: works(box, 0), 60)
     before = rows(box)
-    box.run("/root/first/install.sh")
+    box.run("/srv/first/install.sh")
     assert box.run("cat /etc/wbc-edge/config.toml") == SETTINGS
     box.until(lambda: works(box, before), 60)
 
@@ -150,7 +150,7 @@ print(json.dumps({
     "configuration": attempt(touch("/etc/wbc-edge/probe")),
     "program": attempt(touch("/opt/wbc-edge/probe")),
     "system": attempt(touch("/usr/probe")),
-    "home": attempt(lambda: os.listdir("/root")),
+    "home": attempt(lambda: os.listdir(os.path.expanduser("~root"))),
     "inet": attempt(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM)),
     "netlink": attempt(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)),
     "clock": attempt(lambda: __import__("time").clock_settime(0, 1e9)),
@@ -206,8 +206,8 @@ def test_stopped_in_the_middle_of_a_frame_it_loses_nothing(box: Container) -> No
     for _ in range(3):
         box.run("systemctl start wbc-edge")
         box.until(lambda: works(box), 60)
-        asked = "wbc-edge trigger --json >/tmp/asked 2>/tmp/refused & sleep 0.3"
-        answer = box.run(f"{asked}; systemctl stop wbc-edge; wait; cat /tmp/asked")
+        asked = "wbc-edge trigger --json >/run/asked 2>/run/refused & sleep 0.3"
+        answer = box.run(f"{asked}; systemctl stop wbc-edge; wait; cat /run/asked")
         assert box.property("Result") == "success"
         if answer:
             assert json.loads(answer)["record"] <= rows(box)
@@ -218,20 +218,20 @@ def test_stopped_in_the_middle_of_a_frame_it_loses_nothing(box: Container) -> No
 def test_an_upgrade_keeps_data_and_configuration_and_can_be_taken_back(box: Container) -> None:
     box.until(lambda: works(box), 60)
     before, settings = rows(box), box.run("cat /etc/wbc-edge/config.toml")
-    box.run("/root/second/install.sh")
+    box.run("/srv/second/install.sh")
     assert box.status()["version"] == "0.1.2"
     box.until(lambda: works(box, before), 60)
     assert box.run("cat /etc/wbc-edge/config.toml") == settings
-    box.run("/root/second/install.sh rollback")
+    box.run("/srv/second/install.sh rollback")
     assert box.status()["version"] == "0.1.1"
-    box.run("/root/second/install.sh rollback")
+    box.run("/srv/second/install.sh rollback")
     assert box.status()["version"] == "0.1.2"
 
 
 @pytest.mark.parametrize("folder", ["misjudges", "ends"])
 def test_a_release_that_does_not_work_here_leaves_the_one_before_at_work(box: Container, folder: str) -> None:
     before = rows(box)
-    code, _, err = box.try_(f"/root/{folder}/install.sh")
+    code, _, err = box.try_(f"/srv/{folder}/install.sh")
     assert code == 1
     assert "Error: the new version" in err
     box.until(lambda: works(box, before), 60)
@@ -241,11 +241,11 @@ def test_a_release_that_does_not_work_here_leaves_the_one_before_at_work(box: Co
 
 def test_removed_it_leaves_the_data(box: Container) -> None:
     before = rows(box)
-    said = box.run("/root/second/install.sh uninstall")
+    said = box.run("/srv/second/install.sh uninstall")
     assert "/var/lib/wbc-edge" in said
     assert box.try_("systemctl cat wbc-edge")[0] != 0
     assert box.run("ls /opt /usr/local/bin").split() == ["/opt:", "/usr/local/bin:"]
     assert rows(box) >= before
     assert box.run("cat /etc/wbc-edge/config.toml")
-    box.run("/root/second/install.sh")
+    box.run("/srv/second/install.sh")
     box.until(lambda: works(box, before), 60)

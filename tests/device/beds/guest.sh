@@ -8,7 +8,7 @@ root=$folder/root
 [ -e "$folder/.made" ] && exit
 mkdir -p "$folder"
 exec >>"$folder.log" 2>&1
-inside() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive "$@"; }
+inside() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/srv DEBIAN_FRONTEND=noninteractive "$@"; }
 
 if [ ! -e "$folder/.system" ]; then
     rm -rf --one-file-system "$root"

@@ -1,0 +1,93 @@
+"""On an Arm board's system, run by qemu-user as a Cortex-A72: it installs from wheels and decides as elsewhere."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+from beds.wheels import release
+
+from edge.simulator import Smear, draw
+
+PROCESSOR = "cortex-a72"
+"""Of a Raspberry Pi 4."""
+
+
+class Board:
+    """A copy of the Arm tree, entered with chroot."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run(self, command: str) -> str:
+        """Run a line of shell as root, which must succeed; give its output."""
+        environment = ["PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/srv", f"QEMU_CPU={PROCESSOR}"]
+        inside = ["chroot", str(self.root), "env", "-i", *environment, "bash", "-c", command]
+        done = subprocess.run(inside, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def board(arm: Path, beds: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    root = beds / "board"
+    subprocess.run(["rm", "-rf", "--one-file-system", root], check=True)
+    subprocess.run(["cp", "-a", "--reflink=auto", arm, root], check=True)
+    shutil.copytree(release(beds, tmp_path_factory.mktemp("arm") / "release", "0.1.1"), root / "srv/release")
+    subprocess.run(["mount", "-t", "proc", "proc", root / "proc"], check=True)
+    # Without it LiteRT does not find out what the processor can do, and takes other kernels.
+    subprocess.run(["mount", "--bind", "-o", "ro", "/sys", root / "sys"], check=True)
+    try:
+        board = Board(root)
+        board.run("/srv/release/install.sh")
+        yield board
+    finally:
+        subprocess.run(["umount", root / "proc", root / "sys"], check=True)
+        subprocess.run(["rm", "-rf", "--one-file-system", root], check=True)
+
+
+def test_it_installs_from_wheels_and_starts_with_the_machine(board: Board) -> None:
+    assert board.run("uname -m").strip() == "aarch64"
+    assert board.run("/opt/wbc-edge/current/bin/python --version").startswith("Python 3.11")
+    assert "um_per_px" in board.run("cat /etc/wbc-edge/config.toml")
+    assert (board.root / "etc/systemd/system/multi-user.target.wants/wbc-edge.service").is_symlink()
+
+
+def test_the_model_decides_bit_for_bit_as_where_it_was_made(board: Board, figures) -> None:
+    (found,) = [json.loads(line) for line in board.run("wbc-edge model verify --json").splitlines()]
+    figures(f"self-test as {PROCESSOR}", **found)
+    assert found["largest_difference"] == 0
+
+
+def test_a_field_gets_the_verdict_that_it_gets_elsewhere(board: Board, tmp_path: Path, figures) -> None:
+    arguments = ["--um-per-px", "0.4", "--json", "--journal", "journal.sqlite3"]
+    differences = []
+    for kind in ("ALL", "MM", "normal"):
+        name = f"{kind}.png"
+        cv2.imwrite(str(tmp_path / name), draw(Smear(kind=kind, size_px=(640, 480), um_per_px=0.4), 7).pixels)
+        shutil.copy(tmp_path / name, board.root / "srv")
+        here = subprocess.run(
+            [sys.executable, "-c", "from edge.cli import main; main()", "classify", name, *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        there = board.run(f"cd /srv && wbc-edge classify {name} {' '.join(arguments)}")
+        one, other = (json.loads(said.splitlines()[0]) for said in (here, there))
+        assert (one["verdict"], one["reason"], one["tiles_used"]) == (
+            other["verdict"],
+            other["reason"],
+            other["tiles_used"],
+        )
+        differences += [
+            abs(one["probabilities"][label] - other["probabilities"][label]) for label in one["probabilities"]
+        ]
+    figures(f"fields judged as {PROCESSOR} and here", fields=3, largest_difference=max(differences))
+    assert max(differences) < 1e-3
