@@ -91,15 +91,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         Why it cannot be used; empty when it can.
     adapter : str
         What its driver calls it.
-    is_software : bool
-        Whether it only imitates one.
     cpu_ms, gpu_ms : float
         Median time of 32 tiles on each.
     """
 
     failure: str = ""
     adapter: str = ""
-    is_software: bool = False
     cpu_ms: float = 0.0
     gpu_ms: float = 0.0
 
