@@ -25,8 +25,8 @@ from edge.errors import GpuFailed
 from edge.model.gpu_worker import Answer, Task
 from edge.model.runtime import Outputs
 
-START_TIMEOUT_S = 60.0
-"""A driver may compile its shaders for seconds."""
+START_TIMEOUT_S = 45.0
+"""A driver may compile its shaders for many seconds; still below the patience of the service's watchdog."""
 
 RUN_TIMEOUT_S = 10.0
 """Far over what a frame may take, and well below any watchdog's patience."""
