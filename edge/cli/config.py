@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -82,20 +83,34 @@ The file as it was is kept beside it as config.toml.before, and the change is lo
 @options.journal_option
 def set_values(settings: tuple[str, ...], journal: str | None) -> None:
     """Change settings in the configuration file; nothing is changed unless all of it is right."""
-    from edge import config
-
     pairs = [setting.partition("=") for setting in settings]
     for name, equals, _ in pairs:
         if not equals:
             raise ConfigurationError(name, "has no value", "Give NAME=VALUE")
+    change({name: value for name, _, value in pairs}, journal)
+
+
+def change(settings: Mapping[str, str], journal: str | None) -> None:
+    """Change settings in the configuration file, and log that.
+
+    Parameters
+    ----------
+    settings : mapping of str to str
+        New values by name; empty text removes one.
+    journal : str or None
+        The journal's file; None is the usual place.
+    """
+    from edge import config
+
     path = config.location()
     before = _content(path)
-    after = config.changed(before or config.example(), path, {name: value for name, _, value in pairs})
+    after = config.changed(before or config.example(), path, settings)
+    said = f"{path}: {', '.join(f'{name}={value}' for name, value in settings.items())}"
     with options.open_journal(journal) as log:
         # First the trail, then the change: one that cannot be logged is not made.
-        log.event("configuration", f"{path}: {', '.join(settings)}")
+        log.event("configuration", said)
         _replace(path, before, after)
-    say(f"{path}: {', '.join(settings)}")
+    say(said)
 
 
 @command.command(

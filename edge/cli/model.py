@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edge.cli import options
-from edge.cli.model_change import activate, install, remove, rollback
+from edge.cli.model_change import activate, install, remove, rollback, tune
 from edge.cli.output import left, say_error, write, write_json
 from edge.errors import BundleError, WbcError
 
@@ -24,7 +24,7 @@ def command() -> None:
     """
 
 
-for _change in (install, activate, rollback, remove):
+for _change in (install, activate, rollback, remove, tune):
     command.add_command(_change)
 
 

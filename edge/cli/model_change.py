@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edge.cli import options
-from edge.cli.output import printable, say, write
+from edge.cli.output import printable, say, write, write_json
 from edge.errors import BundleNotFound, ModelInUse, ServiceUnavailable, WbcError
 
 if TYPE_CHECKING:
@@ -129,6 +129,45 @@ def remove(model: str, journal: str | None) -> None:
     with options.open_journal(journal) as log, _logged(log, f"remove {path.stem}"):
         store.remove(model)
     write(printable(f"{path} is gone"))
+
+
+@click.command(
+    "tune",
+    epilog="""
+\b
+Examples:
+  wbc-edge model tune
+  sudo wbc-edge model tune --save      (as threads and batch of the configuration)
+""",
+)
+@click.option("--save", is_flag=True, help="Set threads and batch in the configuration to what is fastest.")
+@options.model_option
+@options.execution_options
+@options.journal_option
+@options.json_option
+def tune(save: bool, model: str | None, execution: Execution, journal: str | None, as_json: bool) -> None:
+    """Measure on this device which accelerator, how many threads and how many tiles at once are fastest."""
+    from edge import bench
+    from edge import tune as measured
+    from edge.cli import config
+
+    if execution.findings is not None:
+        # What was found of the GPU before is found out again.
+        execution.findings.unlink(missing_ok=True)
+    path = options.find_model(model)
+    loaded = options.load_model(path, execution)
+    say(f"The model runs on the {loaded.runtime.choice}")
+    timings = []
+    for timing in measured.measure(path, execution, bench.simulated_frame()):
+        timings.append(timing)
+        if as_json:
+            write_json(timing)
+        else:
+            write(f"threads {timing.threads:>2}, batch {timing.batch:>2}: {timing.frame_ms:8.2f} ms a frame")
+    best = measured.best(timings)
+    say(f"Fastest but for noise: threads={best.threads}, batch={best.batch}")
+    if save:
+        config.change({"threads": str(best.threads), "batch": str(best.batch)}, journal)
 
 
 def _activate(store: Store, model: str, execution: Execution, log: Journal) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
+from edge import durable
 from edge.errors import OutputError, WbcError
 from edge.journal.faults import reported
 
@@ -48,7 +49,7 @@ def copy(source: sqlite3.Connection, path: Path, target: Path) -> int:
         finally:
             os.close(descriptor)
         part.rename(target)
-        _sync_folder(target.parent)
+        durable.sync_folder(target.parent)
         return target.stat().st_size
     except WbcError:
         raise
@@ -76,11 +77,3 @@ def _written(source: sqlite3.Connection, part: Path) -> None:
             raise OutputError(f"backup {part.parent}", str(error), "Free some space, or name another disk") from error
     if sound != "ok":
         raise OutputError(f"backup {part.parent}", f"the copy is not sound: {sound}", "Check both disks")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

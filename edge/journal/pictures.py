@@ -13,6 +13,7 @@ from threading import BoundedSemaphore
 from types import TracebackType
 from typing import NamedTuple
 
+from edge import durable
 from edge.errors import OutputError
 from edge.frame import Pixels
 
@@ -121,7 +122,7 @@ class PictureWriter:
             encoded = self._encoded(pixels)
             if not folder.exists():
                 folder.mkdir(exist_ok=True)
-                _sync_folder(self.folder)
+                durable.sync_folder(self.folder)
             suffix = ".png" if self._jpeg_quality is None else ".jpg"
             return FinishedPicture(record, kind, _write_new(folder, f"{record:06d}-{kind}", suffix, encoded))
         except OutputError as error:
@@ -174,16 +175,8 @@ def _write_new(folder: Path, stem: str, suffix: str, content: bytes) -> Path:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    _sync_folder(folder)
+    durable.sync_folder(folder)
     return file
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unwritable(folder: Path, error: OSError) -> OutputError:

@@ -91,15 +91,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         Why it cannot be used; empty when it can.
     adapter : str
         What its driver calls it.
-    is_software : bool
-        Whether it only imitates one.
     cpu_ms, gpu_ms : float
         Median time of 32 tiles on each.
     """
 
     failure: str = ""
     adapter: str = ""
-    is_software: bool = False
     cpu_ms: float = 0.0
     gpu_ms: float = 0.0
 
@@ -182,9 +179,7 @@ class Accelerated:
             self._memory.keep(Finding(failure=why))
 
 
-def accelerate(
-    bundle: Bundle, cpu: Runtime, cpu_kind: Kind, execution: Execution, *, afresh: bool = False
-) -> Accelerated:
+def accelerate(bundle: Bundle, cpu: Runtime, cpu_kind: Kind, execution: Execution) -> Accelerated:
     """Put a bundle's network on the GPU, if that is asked for and better.
 
     Parameters
@@ -197,8 +192,6 @@ def accelerate(
         Type of that network.
     execution : Execution
         What is asked for.
-    afresh : bool
-        Find out again, whatever was found before.
 
     Returns
     -------
@@ -214,7 +207,7 @@ def accelerate(
 
     settings = f"{cpu.name}, {execution.threads} threads, batches of {execution.batch}"
     memory = gpu_probe.Memory(execution.findings, gpu_probe.key(bundle, kind, settings, drivers))
-    found = None if afresh else memory.recall()
+    found = memory.recall()
     gpu = None
     if found is None or decide(found, execution.accelerator).accelerator == "gpu":
         found, gpu = gpu_probe.start(bundle, cpu, kind)

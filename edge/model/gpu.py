@@ -10,7 +10,9 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import IO
@@ -23,8 +25,8 @@ from edge.errors import GpuFailed
 from edge.model.gpu_worker import Answer, Task
 from edge.model.runtime import Outputs
 
-START_TIMEOUT_S = 60.0
-"""A driver may compile its shaders for seconds."""
+START_TIMEOUT_S = 45.0
+"""A driver may compile its shaders for many seconds; still below the patience of the service's watchdog."""
 
 RUN_TIMEOUT_S = 10.0
 """Far over what a frame may take, and well below any watchdog's patience."""
@@ -34,6 +36,13 @@ _ADAPTER = re.compile(r"Selected adapter: (?P<name>.*?), arch=.*adapterType=(?P<
 
 _NONE_FOUND = re.compile(r"No adapters found|Couldn't load Vulkan")
 _GRACE_S = 2.0
+_POLL_S = 0.1
+_SOFTWARE_VARIABLE = "WBC_EDGE_SOFTWARE_GPU"
+
+
+def software_counts() -> bool:
+    """Say whether ``WBC_EDGE_SOFTWARE_GPU=1`` lets what imitates a GPU count as one, to test its way without any."""
+    return os.environ.get(_SOFTWARE_VARIABLE) == "1"
 
 
 class GpuRuntime:
@@ -50,13 +59,11 @@ class GpuRuntime:
     ----------
     adapter : str
         What the driver calls the GPU.
-    is_software : bool
-        Whether it is no GPU but a program that imitates one, which is slower than the processor that runs it.
 
     Raises
     ------
     GpuFailed
-        When it does not load there, crashes, hangs, or does not say on what it runs.
+        When it does not load there, crashes, hangs, does not say on what it runs, or only imitates a GPU.
     """
 
     def __init__(self, network: bytes, classes: int) -> None:
@@ -82,12 +89,12 @@ class GpuRuntime:
             try:
                 self._wait_at_most(START_TIMEOUT_S)
                 task = Task(network=network, classes=classes, timeout_s=START_TIMEOUT_S)
-                ready = self._ask(msgspec.msgpack.encode(task))
+                ready = self._ask(msgspec.msgpack.encode(task), lambda: self._refuse_imitation(_text(said)))
             except GpuFailed as error:
                 if _NONE_FOUND.search(_text(said)):
                     raise GpuFailed("the GPU", "Vulkan finds none") from error
                 raise
-            self.adapter, self.is_software = _adapter(_text(said))
+            self.adapter = self._named(_text(said))
         self._wait_at_most(RUN_TIMEOUT_S)
         self.name = f"{ready.name} on {self.adapter}"
         self.logit_step, self._depth = ready.logit_step, ready.depth
@@ -114,9 +121,30 @@ class GpuRuntime:
             self._socket.setsockopt(socket.SOL_SOCKET, option, limit)
         self._timeout_s = seconds
 
-    def _ask(self, message: bytes) -> Answer:
+    def _named(self, said: str) -> str:
+        found = _ADAPTER.search(said)
+        if found is None:
+            self.close()
+            raise GpuFailed("the GPU", "the runtime does not say on what it runs")
+        self._refuse_imitation(said)
+        return found["name"]
+
+    def _refuse_imitation(self, said: str) -> None:
+        """End what has said meanwhile that it only imitates a GPU: its shaders may be compiled for a minute."""
+        found = _ADAPTER.search(said)
+        if found and ("CPU" in found["type"] or "Software" in found["type"]) and not software_counts():
+            self._process.kill()
+            self.close()
+            raise GpuFailed("the GPU", f"{found['name']} only imitates a GPU")
+
+    def _ask(self, message: bytes, meanwhile: Callable[[], None] | None = None) -> Answer:
+        until_s = time.monotonic() + self._timeout_s
         try:
             self._connection.send_bytes(message)
+            while meanwhile and not self._connection.poll(_POLL_S) and time.monotonic() < until_s:
+                meanwhile()
+            if meanwhile and not self._connection.poll():
+                raise BlockingIOError
             answer = msgspec.msgpack.decode(self._connection.recv_bytes(), type=Answer)
         except BlockingIOError as error:
             self._process.kill()
@@ -152,11 +180,3 @@ def _ending(code: int | None) -> str:
 def _text(said: IO[bytes]) -> str:
     said.seek(0)
     return said.read().decode("utf-8", "replace")
-
-
-def _adapter(said: str) -> tuple[str, bool]:
-    found = list(_ADAPTER.finditer(said))
-    if not found:
-        raise GpuFailed("the GPU", "the runtime does not say on what it runs")
-    name, kind = found[-1]["name"], found[-1]["type"]
-    return name, "CPU" in kind or "Software" in kind

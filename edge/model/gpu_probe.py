@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import statistics
 import time
 from collections.abc import Sequence
@@ -20,10 +19,9 @@ from edge.model import runtime, selftest
 from edge.model.accelerator import Finding
 from edge.model.bundle import Bundle
 from edge.model.description import Kind
-from edge.model.gpu import GpuRuntime
+from edge.model.gpu import GpuRuntime, software_counts
 from edge.model.runtime import Runtime
 
-_SOFTWARE_VARIABLE = "WBC_EDGE_SOFTWARE_GPU"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _TIMED_TILES = 32
 """About as many as a frame has."""
@@ -73,11 +71,6 @@ class Memory:
             return {}
 
 
-def software_counts() -> bool:
-    """Say whether ``WBC_EDGE_SOFTWARE_GPU=1`` lets what imitates a GPU count as one, to test its way without any."""
-    return os.environ.get(_SOFTWARE_VARIABLE) == "1"
-
-
 def start(bundle: Bundle, cpu: Runtime, kind: Kind) -> tuple[Finding, GpuRuntime | None]:
     """Put a network on the GPU and compare it with the processor.
 
@@ -107,8 +100,6 @@ def start(bundle: Bundle, cpu: Runtime, kind: Kind) -> tuple[Finding, GpuRuntime
 
 
 def _look(bundle: Bundle, cpu: Runtime, gpu: GpuRuntime, kind: Kind) -> Finding:
-    if gpu.is_software and not software_counts():
-        return Finding(failure=f"{gpu.adapter} only imitates a GPU", adapter=gpu.adapter, is_software=True)
     try:
         wrong = _difference(bundle, gpu, kind)
         if wrong:
@@ -117,7 +108,7 @@ def _look(bundle: Bundle, cpu: Runtime, gpu: GpuRuntime, kind: Kind) -> Finding:
         cpu_ms, gpu_ms = _milliseconds(cpu, tiles), _milliseconds(gpu, tiles)
     except InferenceFailed as error:
         return Finding(failure=f"{gpu.adapter}: {error.why}", adapter=gpu.adapter)
-    return Finding(adapter=gpu.adapter, is_software=gpu.is_software, cpu_ms=cpu_ms, gpu_ms=gpu_ms)
+    return Finding(adapter=gpu.adapter, cpu_ms=cpu_ms, gpu_ms=gpu_ms)
 
 
 def _difference(bundle: Bundle, gpu: GpuRuntime, kind: Kind) -> str:

@@ -69,7 +69,18 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompiledRuntime(InterpreterRuntime):
-    """LiteRT's compiled model on the GPU; what the network's tensors mean is asked of the interpreter, which knows."""
+    """LiteRT's compiled model on the GPU; what the network's tensors mean is asked of the interpreter, which knows.
+
+    Parameters
+    ----------
+    task : Task
+        The network.
+
+    Attributes
+    ----------
+    depth : int
+        Numbers of an embedding.
+    """
 
     def __init__(self, task: Task) -> None:
         from ai_edge_litert import __version__
@@ -90,6 +101,9 @@ class CompiledRuntime(InterpreterRuntime):
         sizes = [int(output.get_tensor_details()["shape"][-1]) for output in self._outputs]
         is_logits_first = sizes[0] == task.classes
         self._ordered = self._outputs if is_logits_first else self._outputs[::-1]
+        self.depth = int(self._embedding["shape"][-1])
+        # Drivers compile their shaders when they are first used.
+        self.invoke(np.zeros(shape, np.int8 if self._is_int8 else np.float32))
 
     def invoke(self, batch: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Run the network once; see :meth:`InterpreterRuntime.invoke`."""
@@ -114,12 +128,10 @@ def serve(connection: Connection) -> None:
     faulthandler.dump_traceback_later(task.timeout_s, exit=True)
     try:
         runtime = CompiledRuntime(task)
-        # Drivers compile their shaders when they are first used.
-        first = runtime.run(np.zeros((1, *runtime.tile_shape), np.uint8))
     except Exception as error:  # whatever it is, whoever asked wants to know
         _send(connection, Answer(error=f"{type(error).__name__}: {error}"))
         return
-    _send(connection, Answer(name=runtime.name, logit_step=runtime.logit_step, depth=first.embeddings.shape[1]))
+    _send(connection, Answer(name=runtime.name, logit_step=runtime.logit_step, depth=runtime.depth))
     # What the library says of each frame for months is nothing that anybody reads.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     while True:

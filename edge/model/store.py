@@ -245,7 +245,7 @@ class Store:
     def _changing(self) -> Iterator[None]:
         """Let one process at a time change the folder."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self._make_folder()
             descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -257,3 +257,13 @@ class Store:
         except OSError as error:
             remedy = "Call it with sudo, or set WBC_EDGE_MODELS to a folder of your own"
             raise OutputError(f"models {self.folder}", error.strerror or str(error), remedy) from error
+
+    def _make_folder(self) -> None:
+        if self.folder.is_dir():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            # Made by sudo, it is the service's all the same, which must be able to roll back: as is the folder around.
+            around = self.folder.parent.stat()
+            os.chown(self.folder, around.st_uid, around.st_gid)
+        durable.sync_folder(self.folder.parent)

@@ -30,6 +30,7 @@ def lavapipe(vulkan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def opened(lavapipe: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Model]:
     """Open the model that ships where what imitates a GPU counts as one."""
     monkeypatch.setenv("WBC_EDGE_SOFTWARE_GPU", "1")
+    monkeypatch.setattr("edge.model.gpu.START_TIMEOUT_S", 250)
 
     def load(wanted: str = "gpu", path: Path | None = None) -> Model:
         execution = Execution(accelerator=wanted, findings=tmp_path / "accelerator.json")
@@ -80,7 +81,7 @@ def test_it_is_slower_and_so_not_used_unless_it_is_asked_for(opened: Callable[..
 
 def test_a_float_network_runs_there_too(opened: Callable[..., Model], of_bright_tiles: Callable[[str], Path]) -> None:
     model = opened(path=of_bright_tiles("float16"))
-    assert (model.runtime.choice.accelerator, model.kind) == ("gpu", "float16")
+    assert (model.runtime.choice.accelerator, model.kind) == ("gpu", "float16"), model.runtime.choice
     model.runtime.close()
 
 

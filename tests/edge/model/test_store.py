@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -98,6 +99,14 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, made: Callable[
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="WBC_EDGE_MODELS"):
         Store(tmp_path / "file" / "models").install(made("first"), open_model)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_that_root_makes_is_of_whom_the_folder_around_it_is(store: Store) -> None:
+    store.folder.parent.mkdir()
+    os.chown(store.folder.parent, 65534, 65534)
+    store.activate("marrow")
+    assert (store.folder.stat().st_uid, store.folder.stat().st_gid) == (65534, 65534)
 
 
 def test_the_model_before_can_be_gone_back_to_and_at_last_the_one_that_ships(
