@@ -1,8 +1,8 @@
 """Standard TFLite metadata, by which MediaPipe, Netron and others know labels, normalisation and what a network is.
 
-The metadata is a FlatBuffer of its own inside the ``.tflite``, in the buffer called ``TFLITE_METADATA``; the labels are a
-text file in a ZIP archive behind it, as TensorFlow's "Adding metadata to TensorFlow Lite models" describes. Tables and
-the numbers of their fields are those of its ``metadata_schema.fbs``, version 1.
+The metadata is a FlatBuffer of its own inside the ``.tflite``, in the buffer called ``TFLITE_METADATA``; the labels are
+a text file in a ZIP archive behind it, as TensorFlow's "Adding metadata to TensorFlow Lite models" describes. Tables
+and the numbers of their fields are those of its ``metadata_schema.fbs``, version 1.
 """
 
 from __future__ import annotations
