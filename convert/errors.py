@@ -12,7 +12,7 @@ class NetworkUnreadable(WbcError, ValueError):
 
 
 class CalibrationRefused(WbcError, ValueError):
-    """Raised when the representative dataset would calibrate nothing: empty, constant, or of another shape."""
+    """Raised when the representative dataset would calibrate nothing, or is part of what the network is tested on."""
 
     exit_code = 71
 
@@ -21,3 +21,15 @@ class QuantizationRefused(WbcError, ArithmeticError):
     """Raised when the quantized network lost its judgement; no bundle is written."""
 
     exit_code = 72
+
+
+class ExportRefused(WbcError, ValueError):
+    """Raised when a bundle cannot be written in another format."""
+
+    exit_code = 73
+
+
+class KeyUnreadable(WbcError, ValueError):
+    """Raised when a file holds no private key that signs bundles."""
+
+    exit_code = 74

@@ -1,107 +1,299 @@
-"""From a Keras network to a ``.tflite``."""
+"""A trained network, read without running anything of its file, as one frozen function of tiles."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from pathlib import Path
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.errors import CalibrationRefused, NetworkUnreadable
+from convert.errors import NetworkUnreadable
+
+_LARGEST_BYTES = 1 << 30
+_CHUNK = 256
+_HARMFUL = frozenset(
+    {"EagerPyFunc", "PyFunc", "PyFuncStateless", "ReadFile", "WriteFile", "MatchingFiles", "TFRecordReaderV2"}
+    | {"WholeFileReaderV2", "TextLineReaderV2", "DebugIdentityV2", "PrintV2", "TextFileWriterV2", "ExecuteTPUEmbedding"}
+    | {"InitializeTableFromTextFileV2", "Save", "SaveSlices", "RpcCall", "RpcClient"}
+)
+"""Operations that reach out of a graph: to files, to Python, to the network."""
+
+_RENAMING = frozenset({"Identity", "IdentityN", "StopGradient"})
+_ONE_INPUT = "One input of square BGR or RGB tiles is needed, (n, side, side, 3)"
 
 
-def load(path: Path) -> Any:
-    """Load a Keras network without running any code from its file.
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """What a foreign network wants of a tile's bytes: ``(byte - mean) / scale`` in its own order of channels.
+
+    Attributes
+    ----------
+    scale : float
+        Divisor.
+    mean : tuple of float
+        One value, or one a channel in the network's order.
+    rgb : bool
+        The network takes RGB; tiles are BGR.
+    """
+
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    rgb: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """A trained network as a frozen TensorFlow function.
+
+    Attributes
+    ----------
+    function : ConcreteFunction
+        Tiles, float32 0 to 255, shape (n, side, side, 3), BGR, to logits and embedding.
+    tile_px : int
+        Side of a tile.
+    classes : int
+        Number of logits.
+    keras : keras.Model or None
+        The Keras network of that function, which fine-tuning needs; None where there is none.
+    """
+
+    function: Any
+    tile_px: int
+    classes: int
+    keras: Any = None
+
+    def run(self, tiles: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Judge tiles in float32, as the network was trained.
+
+        Parameters
+        ----------
+        tiles : ndarray
+            Shape (n, side, side, 3), uint8, BGR.
+
+        Returns
+        -------
+        tuple of ndarray
+            Logits (n, classes) and embeddings (n, d), float32.
+        """
+        import tensorflow as tf
+
+        chunks = [
+            [np.asarray(part) for part in self.function(tf.constant(tiles[start : start + _CHUNK], tf.float32))]
+            for start in range(0, len(tiles), _CHUNK)
+        ]
+        logits, embeddings = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
+        return logits, embeddings
+
+
+def load(path: Path, preprocessing: Preprocessing | None = None) -> Network:
+    """Load a network without running any code from its file.
 
     Parameters
     ----------
     path : Path
-        A ``.keras`` file.
+        A ``.keras`` file or the folder of a SavedModel.
+    preprocessing : Preprocessing, optional
+        What stands between a tile's bytes and the network's input.
 
     Returns
     -------
-    keras.Model
-        One input of tiles; outputs logits and embedding.
+    Network
+        With outputs logits and embedding. Of a network with one output these are what goes into its softmax, if it
+        has one, and into its last dense layer.
 
     Raises
     ------
     NetworkUnreadable
         When it is no such network.
     """
-    import keras
-
-    try:
-        network = keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        # On a damaged or hostile file Keras, HDF5, ZIP and JSON fail in more ways than they name.
-        raise NetworkUnreadable(
-            f"network {path}", _reason(error), "Give a whole .keras file, or train again"
-        ) from error
-    if len(network.inputs) != 1 or len(network.outputs) != 2 or any(len(o.shape) != 2 for o in network.outputs):
-        found = f"has {len(network.inputs)} inputs and {len(network.outputs)} outputs"
-        raise NetworkUnreadable(
-            f"network {path}", found, "One input of tiles and the outputs logits and embedding are needed"
-        )
-    return network
+    return (
+        freeze(_saved_model(path), path, preprocessing)
+        if path.is_dir()
+        else of_keras(_keras(path), path, preprocessing)
+    )
 
 
-def to_int8(network: Any, representative: NDArray[np.uint8]) -> bytes:
-    """Quantize a network to int8 throughout, bytes in and bytes out.
-
-    The representative dataset is shown with the darkest and the brightest tile there can be, so that the input's scale
-    is 1 and its zero point -128: a byte becomes int8 by flipping its highest bit.
+def of_keras(model: Any, path: Path, preprocessing: Preprocessing | None = None) -> Network:
+    """Freeze a Keras network.
 
     Parameters
     ----------
-    network : keras.Model
-        Tiles, float32 0 to 255, in.
-    representative : ndarray
-        Shape (n, tile, tile, 3), uint8, BGR: tiles as the device will cut them.
+    model : keras.Model
+        One input of tiles; outputs logits and embedding, or one output.
+    path : Path
+        Where it is from, for the message.
+    preprocessing : Preprocessing, optional
+        What stands between a tile's bytes and the network's input.
 
     Returns
     -------
-    bytes
-        The ``.tflite``.
+    Network
+        The frozen network.
 
     Raises
     ------
-    CalibrationRefused
-        When the tiles have another shape than the network's input, or hold nothing.
     NetworkUnreadable
-        When the network has a layer that has no int8.
+        When it has other inputs or outputs.
     """
-    shape = tuple(network.inputs[0].shape[1:])
-    if representative.ndim != 4 or representative.shape[1:] != shape:
-        raise CalibrationRefused("the representative dataset", f"has shape {representative.shape}, the network {shape}")
-    if not len(representative) or (representative == representative[0]).all():
-        raise CalibrationRefused("the representative dataset", "is empty or the same tile throughout")
+    shapes = [tuple(shown.shape) for shown in model.inputs]
+    if len(shapes) != 1:
+        raise NetworkUnreadable(f"network {path}", f"has {len(shapes)} inputs", _ONE_INPUT)
+    frozen = freeze((lambda tiles: model(tiles, training=False), shapes[0]), path, preprocessing)
+    plain = preprocessing in (None, Preprocessing()) and len(model.outputs) == 2
+    return Network(frozen.function, frozen.tile_px, frozen.classes, model if plain else None)
 
-    def shown() -> Iterator[list[NDArray[np.float32]]]:
-        for level in (0, 255):
-            yield [np.full((1, *shape), level, np.float32)]
-        for tile in representative:
-            yield [tile[None].astype(np.float32)]
 
+def _keras(path: Path) -> Any:
+    import keras
+
+    _refuse_hostile_archive(path)
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        # On a damaged or hostile file Keras, HDF5, ZIP and JSON fail in more ways than they name.
+        why, remedy = reason(error), "Give a whole .keras file, or train again"
+        if "Could not locate class" in why:
+            remedy = "Build it of Keras's own layers: code of a custom layer is never loaded from a file"
+        raise NetworkUnreadable(f"network {path}", why, remedy) from error
+
+
+def _refuse_hostile_archive(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (OSError, zipfile.BadZipFile, ValueError) as error:
+        raise NetworkUnreadable(f"network {path}", reason(error), "Give a whole .keras file, or train again") from error
+    for entry in entries:
+        name = PurePosixPath(entry.filename)
+        if name.is_absolute() or ".." in name.parts or "\\" in entry.filename:
+            raise NetworkUnreadable(f"network {path}", f"holds {entry.filename!r}, which reaches out of the file")
+    size_bytes = sum(entry.file_size for entry in entries)
+    if size_bytes > _LARGEST_BYTES:
+        raise NetworkUnreadable(f"network {path}", f"claims to unpack to {size_bytes} bytes")
+
+
+def _saved_model(path: Path) -> tuple[Callable[[Any], Any], tuple[int | None, ...]]:
+    import tensorflow as tf
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    description = saved_model_pb2.SavedModel()
+    try:
+        description.ParseFromString((path / "saved_model.pb").read_bytes())
+    except Exception as error:
+        # google.protobuf's DecodeError, and OSError.
+        raise NetworkUnreadable(f"network {path}", f"is no SavedModel: {reason(error)}") from error
+    for graph in (meta.graph_def for meta in description.meta_graphs):
+        nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+        # Loading a SavedModel runs what initialises it, and the converter folds what is constant.
+        if harmful := sorted({node.op for node in nodes} & _HARMFUL):
+            raise NetworkUnreadable(
+                f"network {path}", f"reaches out of itself by {', '.join(harmful)}", "Do not use it"
+            )
+    try:
+        loaded = tf.saved_model.load(str(path))
+        signature = loaded.signatures["serving_default"]
+        (shown,) = signature.structured_input_signature[1].values()
+    except Exception as error:
+        raise NetworkUnreadable(f"network {path}", f"cannot be loaded: {reason(error)}", _ONE_INPUT) from error
+    name = next(iter(signature.structured_input_signature[1]))
+
+    def called(tiles: Any) -> Any:
+        # A variable lives as long as what was loaded.
+        return list(signature(**{name: tiles}).values()), loaded
+
+    return lambda tiles: called(tiles)[0], tuple(shown.shape)
+
+
+def freeze(
+    source: tuple[Callable[[Any], Any], tuple[int | None, ...]], path: Path, preprocessing: Preprocessing | None = None
+) -> Network:
+    """Make a constant graph of a function, and find logits and embedding in it.
+
+    Parameters
+    ----------
+    source : tuple
+        The function, and the shape of its input.
+    path : Path
+        Where it is from, for the message.
+    preprocessing : Preprocessing, optional
+        What stands between a tile's bytes and the function's input.
+
+    Returns
+    -------
+    Network
+        The frozen function.
+
+    Raises
+    ------
+    NetworkUnreadable
+        When its input is not of tiles, or logits and embedding cannot be told.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    called, shape = source
+    if len(shape) != 4 or shape[3] != 3 or shape[1] != shape[2] or not shape[1]:
+        raise NetworkUnreadable(f"network {path}", f"takes an input of shape {shape}", _ONE_INPUT)
+    wanted = preprocessing or Preprocessing()
+    signature = tf.TensorSpec((None, *shape[1:]), tf.float32, name="tiles")
+    try:
+        traced = tf.function(lambda tiles: called(_prepared(tiles, wanted)), autograph=False)
+        frozen = convert_variables_to_constants_v2(traced.get_concrete_function(signature))
+    except Exception as error:
+        raise NetworkUnreadable(f"network {path}", f"cannot be traced: {reason(error)}") from error
+    logits, embedding = _head(frozen.outputs, path)
+    function = frozen.prune(frozen.inputs[0], [logits, embedding])
+    return Network(function, int(shape[1] or 0), int(logits.shape[-1]))
+
+
+def _prepared(tiles: Any, wanted: Preprocessing) -> Any:
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_keras_model(network)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = shown
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.int8
-    converter.inference_output_type = tf.int8
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
-        try:
-            quantized: bytes = converter.convert()
-        except Exception as error:
-            # ConverterError, and whatever else its many passes raise.
-            raise NetworkUnreadable("the network", f"cannot be quantized: {_reason(error)}") from error
-    return quantized
+    if not wanted.rgb and len(set(wanted.mean)) == 1:
+        if wanted.mean[0]:
+            tiles = tiles - wanted.mean[0]
+        return tiles / wanted.scale if wanted.scale != 1 else tiles
+    # Exact in int8, where each output channel has a weight scale of its own, and known to every accelerator.
+    order = np.eye(3, dtype=np.float32)[::-1] if wanted.rgb else np.eye(3, dtype=np.float32)
+    mean = np.broadcast_to(np.asarray(wanted.mean, np.float32), 3)
+    kernel = (order / wanted.scale).astype(np.float32)[None, None]
+    return tf.nn.conv2d(tiles, kernel, 1, "VALID") - mean / np.float32(wanted.scale)
 
 
-def _reason(error: Exception) -> str:
+def _head(outputs: Sequence[Any], path: Path) -> tuple[Any, Any]:
+    if any(len(output.shape) != 2 or not output.shape[-1] for output in outputs):
+        shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
+        raise NetworkUnreadable(
+            f"network {path}", f"has outputs of shape {shapes}", "Its outputs must be one row a tile: (n, classes)"
+        )
+    if len(outputs) == 2:
+        return outputs[0], outputs[1]
+    if len(outputs) != 1:
+        found = f"has {len(outputs)} outputs"
+        raise NetworkUnreadable(f"network {path}", found, "One output of classes, or logits and embedding, are needed")
+    logits = _behind(outputs[0])
+    if logits.op.type == "Softmax":
+        logits = _behind(logits.op.inputs[0])
+    dense = _behind(logits.op.inputs[0]) if logits.op.type in ("BiasAdd", "AddV2", "Add") else logits
+    if dense.op.type != "MatMul":
+        raise NetworkUnreadable(
+            f"network {path}",
+            f"ends in {outputs[0].op.type} of {dense.op.type}, not in a dense layer",
+            "Give it a last layer Dense(number of classes), with or without softmax",
+        )
+    return logits, dense.op.inputs[0]
+
+
+def _behind(tensor: Any) -> Any:
+    while tensor.op.type in _RENAMING:
+        tensor = tensor.op.inputs[tensor.value_index]
+    return tensor
+
+
+def reason(error: Exception) -> str:
+    """Take the first line of what a library says."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,176 +1,279 @@
-"""From a training run to a bundle: quantize, prove, pack; or refuse."""
+"""From a trained network to a bundle: convert, prove, mend if need be, pack; or refuse."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from convert import network as _network
-from convert import parity as _parity
+from convert import activations, graph, mending, metadata, parity, report, tflite
 from convert.errors import QuantizationRefused
-from convert.parity import Parity
-from edge import __version__
-from edge.errors import BundleCorrupt
+from convert.parity import Budget, Comparison
+from convert.report import Converted, Parity, Tried
+from convert.subject import Subject
 from edge.model import bundle as _bundle
-from edge.model import description as _description
-from edge.model import run as _run
 from edge.model import runtime as _runtime
 from edge.model import selftest
 from edge.model.bundle import Bundle
-from edge.model.description import FORMAT, Description
+from edge.model.description import Description, Kind
 from edge.model.runtime import Runtime
+from edge.model.signature import Signature
 
 SELFTEST_TILES = 12
-"""Number of tiles that a device proves the network on."""
+"""Number of tiles that a device proves each network on."""
+
+REPORT_SUFFIX = ".parity.html"
 
 _LOOKED_THROUGH = 20 * SELFTEST_TILES
+_LAYER_TILES = 24
 
-_Number = TypeVar("_Number", bound=np.number)
+Progress = Callable[[str], None]
 
 
-def quantize(
-    run_folder: Path,
-    out: Path,
-    *,
-    min_agreement: float = 0.98,
-    max_accuracy_drop: float = 0.01,
-    progress: Callable[[str], None] = lambda _: None,
-) -> tuple[Bundle, Parity]:
-    """Quantize the network of a run to int8 and pack it as a bundle.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a conversion shall make.
+
+    Attributes
+    ----------
+    kinds : tuple of str
+        Types of the network.
+    budget : Budget
+        What each may lose.
+    mend : collection of str
+        Which of :data:`convert.mending.STEPS` to try when plain int8 loses more.
+    sign : callable, optional
+        Signs the bundle.
+    report : Path, optional
+        Where to write the report in HTML, even of what is refused; by default beside the bundle.
+    """
+
+    kinds: tuple[Kind, ...] = ("int8",)
+    budget: Budget = field(default_factory=Budget)
+    mend: Collection[str] = mending.STEPS
+    sign: Callable[[bytes], Signature] | None = None
+    report: Path | None = None
+
+
+def quantize(subject: Subject, out: Path, plan: Plan, progress: Progress = lambda _: None) -> tuple[Bundle, Parity]:
+    """Convert a network to the types that are asked for and pack them as a bundle.
 
     Parameters
     ----------
-    run_folder : Path
-        What ``trainer fit`` wrote.
+    subject : Subject
+        The network, and what it is measured on.
     out : Path
-        The ``.wbc`` file to write.
-    min_agreement : float
-        Least share of held-out tiles (of training tiles, where none were held out) that the quantized network must
-        decide as the float network does, 0 to 1.
-    max_accuracy_drop : float
-        Largest loss of accuracy on them, 0 to 1.
+        The ``.wbc`` file to write; the report goes beside it.
+    plan : Plan
+        What to make.
     progress : callable
         Called with the name of each step as it begins.
 
     Returns
     -------
     tuple
-        The bundle as read back, and the parity that let it pass.
+        The bundle as read back, and how its types compare with the trained network.
 
     Raises
     ------
-    BundleError
-        When the run is not whole.
-    NetworkUnreadable, CalibrationRefused
-        When its network cannot be converted.
+    NetworkUnreadable
+        When the network cannot be converted.
     QuantizationRefused
-        When the quantized network lost its judgement; nothing is written.
+        When a type lost its judgement; no bundle is written.
     OutputError
-        When the file cannot be written.
+        When a file cannot be written; no half one is left.
     """
-    run = _run.read(run_folder)
-    tile = run.tiling.tile_px
-    tiles = _tiles(run_folder, _run.HELD_OUT_TILES, tile)
-    labels = _array(run_folder, _run.HELD_OUT_LABELS, np.int64)
-    novelty = _array(run_folder, _run.NOVELTY, np.float32)
-    if labels.shape != (len(tiles),) or novelty.ndim != 2 or len(novelty) != novelty.shape[1] + 1:
-        raise BundleCorrupt(f"run {run_folder}", "its arrays do not fit each other", "Train it again")
-    progress("loading the network")
-    exact = _network.load(run_folder / _run.NETWORK)
-    progress("quantizing to int8")
-    quantized = _network.to_int8(exact, _tiles(run_folder, _run.CALIBRATION, tile))
-    runtime = _runtime.load(quantized, len(run.classes))
-    progress("comparing with the float network")
-    parity = _parity.measure(exact, runtime, tiles, labels)
-    _refuse_what_lost(parity, min_agreement, max_accuracy_drop)
+    work = _Work(subject, plan, progress)
+    found = work.parity()
+    if plan.report is not None:
+        report.save(found, plan.report)
+    if work.refusal is not None:
+        raise work.refusal
     progress("packing")
-    shown = _clearly_decided(tiles, runtime)
+    bundle = _pack(subject, work, found, plan)
+    if plan.report is None:
+        report.save(found, out.with_suffix(REPORT_SUFFIX))
+    return _bundle.write(bundle, out, plan.sign), found
+
+
+class _Work:
+    """One conversion: the networks that it made, and the first reason to refuse one."""
+
+    def __init__(self, subject: Subject, plan: Plan, progress: Progress) -> None:
+        self._subject, self._plan, self._progress = subject, plan, progress
+        self.networks: dict[Kind, bytes] = {}
+        self.refusal: QuantizationRefused | None = None
+        self._tried: list[Tried] = []
+        progress("judging as trained")
+        self._reference, _ = subject.network.run(subject.fields.tiles)
+        self._trained = self._compare("TensorFlow", self._reference)
+
+    def parity(self) -> Parity:
+        """Convert, compare, and refuse or mend what lost too much."""
+        subject, plan = self._subject, self._plan
+        exact = self._convert("float32")
+        types: dict[Kind, Converted] = {}
+        for kind in dict.fromkeys(("float32", *plan.kinds)):
+            network = exact if kind == "float32" else self._convert(kind)
+            self._progress(f"comparing {kind} with the trained network")
+            comparison = self._run(network)
+            if kind == "int8":
+                network, comparison = self._mended(exact, network, comparison)
+            elif kind in plan.kinds:
+                self.refusal = self.refusal or self._refused(kind, comparison)
+            if kind in plan.kinds:
+                self.networks[kind] = network
+            types[kind] = Converted(
+                size=graph.size(network),
+                comparison=comparison,
+                layers=() if kind == "float32" else activations.errors(exact, network, self._layer_tiles()),
+                not_accelerated=graph.not_accelerated(network),
+            )
+        described = subject.description
+        return Parity(
+            model=f"{described.name} {described.version}",
+            classes=described.classes,
+            kind_of_fields=subject.kind_of_fields,
+            whole_fields=subject.fields.whole,
+            trained=self._trained,
+            types=types,
+            packed=plan.kinds,
+            budget=plan.budget,
+            tried=tuple(self._tried),
+        )
+
+    def _convert(self, kind: Kind) -> bytes:
+        self._progress(f"converting to {kind}")
+        network = tflite.convert(self._subject.network, kind, self._subject.representative)
+        return metadata.describe(network, self._subject.description)
+
+    def _mended(self, exact: bytes, plain: bytes, comparison: Comparison) -> tuple[bytes, Comparison]:
+        """Give the first int8 network that is within the budget; or plain int8, and the reason to refuse it."""
+        subject, plan = self._subject, self._plan
+        refusal = self._note("plain: extreme values, a scale for each output channel", comparison)
+        if refusal is None or not plan.mend:
+            self.refusal = self.refusal or refusal
+            return plain, comparison
+        expected, _ = subject.network.run(subject.representative)
+
+        def loss(network: bytes) -> float:
+            logits = _runtime.load(network, subject.network.classes).run(subject.representative).logits
+            return float(np.square(logits - expected).mean())
+
+        for attempt in mending.attempts(
+            subject.network, exact, subject.representative, plan.mend, loss, self._progress
+        ):
+            network = metadata.describe(attempt.network, subject.description)
+            found = self._run(network)
+            if self._note(attempt.what, found) is None:
+                return network, found
+        self.refusal = self.refusal or refusal
+        return plain, comparison
+
+    def _note(self, what: str, comparison: Comparison) -> QuantizationRefused | None:
+        refusal = self._refused("int8", comparison)
+        self._tried.append(Tried(what=what, figures=comparison.whole, refused=refusal.why if refusal else ""))
+        self._progress(f"int8, {what}: {refusal.why if refusal else 'within the budget'}")
+        return refusal
+
+    def _refused(self, kind: Kind, comparison: Comparison) -> QuantizationRefused | None:
+        return parity.refusal(kind, comparison.whole, self._trained.whole, self._plan.budget)
+
+    def _run(self, network: bytes) -> Comparison:
+        runtime = _runtime.load(network, self._subject.network.classes)
+        return self._compare(runtime.name, runtime.run(self._subject.fields.tiles).logits)
+
+    def _compare(self, runtime: str, logits: NDArray[np.float32]) -> Comparison:
+        described = self._subject.description
+        return parity.compare(
+            runtime, self._reference, logits, self._subject.fields, described.decision, described.classes
+        )
+
+    def _layer_tiles(self) -> NDArray[np.uint8]:
+        tiles = self._subject.fields.tiles
+        return tiles[np.linspace(0, len(tiles) - 1, min(_LAYER_TILES, len(tiles))).astype(np.int64)]
+
+
+def _pack(subject: Subject, work: _Work, found: Parity, plan: Plan) -> Bundle:
+    runtimes = {kind: _runtime.load(network, subject.network.classes) for kind, network in work.networks.items()}
+    shown = clearly_decided(subject.fields.tiles, list(runtimes.values()))
     bundle = Bundle(
-        # Read as a device will read it, so that what it would refuse is not written.
-        description=_description.decode(_description.encode(_describe(run, parity)), run.name),
-        networks={"int8": quantized},
-        card=_card(run_folder, run, parity),
-        novelty_mean=novelty[0],
-        novelty_whitening=novelty[1:],
+        description=_figures(subject.description, found, plan.kinds),
+        networks=work.networks,
+        card=f"{subject.card.rstrip()}\n\n{_paragraph(found)}",
+        novelty_mean=subject.novelty[0],
+        novelty_whitening=subject.novelty[1:],
         selftest_tiles=shown,
-        selftest_logits={"int8": runtime.run(shown).logits},
+        selftest_logits={kind: runtime.run(shown).logits for kind, runtime in runtimes.items()},
+        parity=report.encode(found),
     )
-    selftest.check(bundle, runtime, "int8")
-    return _bundle.write(bundle, out), parity
+    for kind, runtime in runtimes.items():
+        selftest.check(bundle, runtime, kind)
+    return bundle
 
 
-def _clearly_decided(tiles: NDArray[np.uint8], runtime: Runtime) -> NDArray[np.uint8]:
-    """Choose tiles whose decision no allowed rounding can turn, so that every sound device decides them alike."""
+def clearly_decided(tiles: NDArray[np.uint8], runtimes: Sequence[Runtime]) -> NDArray[np.uint8]:
+    """Choose tiles whose decision no allowed rounding can turn, so that every sound device decides them alike.
+
+    Parameters
+    ----------
+    tiles : ndarray
+        Shape (n, tile, tile, 3), uint8.
+    runtimes : sequence of Runtime
+        The networks that shall all be clear about them.
+
+    Returns
+    -------
+    ndarray
+        Shape (at most ``SELFTEST_TILES``, tile, tile, 3), uint8.
+    """
     seen = tiles[: max(_LOOKED_THROUGH, SELFTEST_TILES)]
-    best = np.sort(runtime.run(seen).logits, axis=1)
-    lead = best[:, -1] - best[:, -2]
-    clear = np.flatnonzero(lead > 2 * selftest.MOST_STEPS * runtime.logit_step)
+    margins = []
+    for runtime in runtimes:
+        best = np.sort(runtime.run(seen).logits, axis=1)
+        margins.append(best[:, -1] - best[:, -2] - 2 * selftest.MOST_STEPS * runtime.logit_step)
+    lead = np.min(margins, axis=0)
+    clear = np.flatnonzero(lead > 0)
     # A network that decides nothing clearly, as after a few steps of training, is still to be tested.
     clear = clear if len(clear) else np.argsort(-lead)[:SELFTEST_TILES]
     chosen = clear[np.linspace(0, len(clear) - 1, min(SELFTEST_TILES, len(clear))).astype(np.int64)]
     return np.asarray(seen[chosen], np.uint8)
 
 
-def _tiles(folder: Path, name: str, tile_px: int) -> NDArray[np.uint8]:
-    tiles = _array(folder, name, np.uint8)
-    if tiles.ndim != 4 or tiles.shape[1:] != (tile_px, tile_px, 3) or not len(tiles):
-        raise BundleCorrupt(f"run {folder}", f"{name} holds no tiles of {tile_px} px", "Train it again")
-    return tiles
+def _figures(description: Description, found: Parity, kinds: tuple[Kind, ...]) -> Description:
+    figures = dict(description.metrics)
+    trained = found.trained.whole
+    for kind in kinds:
+        whole = found.types[kind].comparison.whole
+        figures[f"{kind} agreement with float"] = whole.tile_agreement
+        figures[f"{kind} same verdicts"] = whole.agreement
+        figures[f"{kind} accuracy drop"] = trained.accuracy - whole.accuracy
+    networks: dict[Kind, str] = {kind: f"network-{kind}.tflite" for kind in kinds}
+    return msgspec.structs.replace(description, networks=networks, metrics=figures)
 
 
-def _array(folder: Path, name: str, dtype: type[_Number]) -> NDArray[_Number]:
-    array = _run.array(folder, name)
-    if array.dtype != dtype:
-        raise BundleCorrupt(f"run {folder}", f"{name} holds {array.dtype}, not {np.dtype(dtype)}", "Train it again")
-    return array.astype(dtype, copy=False)
-
-
-def _refuse_what_lost(parity: Parity, min_agreement: float, max_accuracy_drop: float) -> None:
-    drop = parity.accuracy_float - parity.accuracy_quantized
-    if parity.agreement < min_agreement:
-        why = f"decides only {100 * parity.agreement:.1f}% of {parity.tiles} tiles as the float network does"
-        raise QuantizationRefused("the int8 network", why, f"At least {100 * min_agreement:g}% are asked for")
-    if drop > max_accuracy_drop:
-        why = f"lost {100 * drop:.1f} points of accuracy on {parity.tiles} tiles"
-        raise QuantizationRefused("the int8 network", why, f"At most {100 * max_accuracy_drop:g} are allowed")
-
-
-def _describe(run: _run.Run, parity: Parity) -> Description:
-    figures = {
-        "int8 agreement with float": parity.agreement,
-        "int8 accuracy drop": parity.accuracy_float - parity.accuracy_quantized,
-    }
-    software = {**run.training.software, "converted by wbc-edge": __version__}
-    return Description(
-        format=FORMAT,
-        name=run.name,
-        version=run.version,
-        created=run.created,
-        classes=run.classes,
-        um_per_px=run.um_per_px,
-        normalisation=run.normalisation,
-        tiling=run.tiling,
-        decision=run.decision,
-        networks={"int8": "network-int8.tflite"},
-        training=msgspec.structs.replace(run.training, software=software),
-        metrics={**run.metrics, **figures},
-    )
-
-
-def _card(folder: Path, run: _run.Run, parity: Parity) -> str:
-    try:
-        card = (folder / _run.CARD).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BundleCorrupt(f"run {folder}", f"{_run.CARD} is missing or damaged: {error}", "Train it again") from error
-    kind = "held-out" if run.training.held_out_groups else "training"
-    return (
-        f"{card.rstrip()}\n\n## int8 against float\n\n"
-        f"On {parity.tiles} {kind} tiles: the same decision on {100 * parity.agreement:.2f}%, accuracy "
-        f"{100 * parity.accuracy_quantized:.2f}% (float {100 * parity.accuracy_float:.2f}%), largest difference of a "
-        f"logit {parity.largest_difference:.3f}.\n"
-    )
+def _paragraph(found: Parity) -> str:
+    trained = found.trained.whole
+    unit = "fields" if found.whole_fields else "tiles, each counted as a field"
+    lines = [
+        "## After conversion",
+        "",
+        f"On {trained.fields} {found.kind_of_fields} {unit} ({trained.tiles} tiles), on which the trained network's "
+        f"accuracy is {100 * trained.accuracy:.2f}% (tiles {100 * trained.tile_accuracy:.2f}%):",
+        "",
+        "| type | same verdict | accuracy | tiles: same class | accuracy | largest difference of a logit |",
+        "|---|---|---|---|---|---|",
+    ]
+    for kind in found.packed:
+        whole = found.types[kind].comparison.whole
+        lines.append(
+            f"| {kind} | {100 * whole.agreement:.2f}% | {100 * whole.accuracy:.2f}% | "
+            f"{100 * whole.tile_agreement:.2f}% | {100 * whole.tile_accuracy:.2f}% | {whole.largest_difference:.3f} |"
+        )
+    if len(found.tried) > 1:
+        lines += ["", f"Plain int8 lost too much; {found.tried[-1].what}."]
+    return "\n".join(lines) + "\n"

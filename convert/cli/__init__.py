@@ -11,7 +11,10 @@ EXAMPLES = """
 \b
 Examples:
   convert quantize runs/marrow --out marrow.wbc
-  convert quantize runs/marrow --out marrow.wbc --min-agreement 0.99 --json
+  convert quantize runs/marrow --out marrow.wbc --type int8 --type float16 --min-agreement 0.99
+  convert verify marrow.wbc --data held-out.csv
+  convert inspect marrow.wbc --profile
+  convert export marrow.wbc --format tflite --out marrow.tflite
 """
 
 
@@ -19,7 +22,7 @@ Examples:
     "convert",
     cls=Commands,
     package="convert.cli",
-    names=("quantize",),
+    names=("quantize", "verify", "inspect", "benchmark", "compare", "export", "keygen"),
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CONVERT"},
     epilog=f"{EXAMPLES}\n{RESEARCH_USE_ONLY}",
 )

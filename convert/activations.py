@@ -1,0 +1,201 @@
+"""What flows through a network: activations of every layer, their ranges, and how far two networks' lie apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from convert import graph
+from edge.chatter import native_messages
+from edge.model.runtime import ANNOUNCEMENT
+
+_VALUES_A_TILE = 2048
+_CLIPPED = np.linspace(0.05, 1.0, 39)
+_LEVELS = 255
+
+
+class LayerError(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a layer's activations a converted network lost.
+
+    Attributes
+    ----------
+    name, operation : str
+        The layer.
+    tensor : str
+        Name of its output.
+    sqnr_db : float
+        Signal over error, decibels: 20 is an error of a tenth, 40 of a hundredth; what is exact has 120.
+    """
+
+    name: str
+    operation: str
+    tensor: str
+    sqnr_db: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Values that a tensor took.
+
+    Attributes
+    ----------
+    low, high : float
+        Least and largest of all.
+    values : ndarray
+        Shape (n,), float32: a sample of them, the same places of every tile.
+    rank : int
+        Number of the tensor's dimensions.
+    """
+
+    low: float
+    high: float
+    values: NDArray[np.float32]
+    rank: int
+
+
+Range = tuple[float, float]
+Chooser = Callable[[Seen], Range]
+
+
+def extremes(seen: Seen) -> Range:
+    """Take the least and the largest value."""
+    return seen.low, seen.high
+
+
+def percentile(share: float) -> Chooser:
+    """Make a chooser of the range that holds a share of the values in the middle, in percent, such as 99.9."""
+
+    def chosen(seen: Seen) -> Range:
+        low, high = np.percentile(seen.values, [100 - share, share]).tolist()
+        return low, high
+
+    return chosen
+
+
+def least_squares(seen: Seen) -> Range:
+    """Take the range whose rounding and clipping to 8 bits together err least, by mean square."""
+    ranges = [(seen.low * share, seen.high * share) for share in _CLIPPED.tolist()]
+    errors = []
+    for low, high in ranges:
+        step = max((max(high, 0) - min(low, 0)) / _LEVELS, 1e-12)
+        kept = np.clip(seen.values, min(low, 0), max(high, 0))
+        errors.append(float(np.mean((np.round(kept / step) * step - seen.values) ** 2)))
+    return ranges[int(np.argmin(errors))]
+
+
+def observe(network: bytes, tiles: NDArray[np.uint8]) -> dict[str, Seen]:
+    """Run a float network over tiles and keep what its tensors hold.
+
+    Parameters
+    ----------
+    network : bytes
+        A ``.tflite`` with float input.
+    tiles : ndarray
+        Shape (n, tile, tile, 3), uint8.
+
+    Returns
+    -------
+    dict of str to Seen
+        By the tensor's name; constants too.
+    """
+    interpreter = _interpreter(network)
+    low: dict[str, float] = {}
+    high: dict[str, float] = {}
+    parts: dict[str, list[NDArray[np.float32]]] = {}
+    ranks: dict[str, int] = {}
+    rng = np.random.default_rng(0)
+    places: dict[str, NDArray[np.int64]] = {}
+    for tile in tiles:
+        for name, array in _run(interpreter, tile).items():
+            if name not in places:
+                ranks[name] = array.ndim
+                places[name] = rng.choice(array.size, min(_VALUES_A_TILE, array.size), replace=False)
+                low[name], high[name], parts[name] = np.inf, -np.inf, []
+            low[name] = min(low[name], float(array.min()))
+            high[name] = max(high[name], float(array.max()))
+            parts[name].append(array.ravel()[places[name]])
+    return {name: Seen(low[name], high[name], np.concatenate(parts[name]), ranks[name]) for name in parts}
+
+
+def errors(exact: bytes, converted: bytes, tiles: NDArray[np.uint8]) -> tuple[LayerError, ...]:
+    """Compare the activations of two types of a network, layer by layer.
+
+    Parameters
+    ----------
+    exact, converted : bytes
+        The float32 ``.tflite``, and one of another type.
+    tiles : ndarray
+        Shape (n, tile, tile, 3), uint8.
+
+    Returns
+    -------
+    tuple of LayerError
+        In the order of the network, of the layers that both have.
+    """
+    one, other = _interpreter(exact), _interpreter(converted)
+    signal: dict[str, float] = {}
+    noise: dict[str, float] = {}
+    for tile in tiles:
+        expected, found = _run(one, tile), _run(other, tile)
+        for name in expected.keys() & found.keys():
+            signal[name] = signal.get(name, 0.0) + float(np.square(expected[name], dtype=np.float64).sum())
+            noise[name] = noise.get(name, 0.0) + float(np.square(expected[name] - found[name], dtype=np.float64).sum())
+    return tuple(
+        LayerError(
+            name=layer.name,
+            operation=layer.operation,
+            tensor=layer.tensor,
+            sqnr_db=float(
+                10
+                * np.log10(
+                    max(signal[layer.tensor], 1e-12) / max(noise[layer.tensor], 1e-12 * signal[layer.tensor], 1e-24)
+                )
+            ),
+        )
+        for layer in graph.layers(exact)
+        if layer.tensor in signal
+    )
+
+
+def _interpreter(network: bytes) -> Any:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    # Without the delegate, which keeps no tensor but its outputs.
+    interpreter = Interpreter(
+        model_content=network,
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    with native_messages(ANNOUNCEMENT):
+        interpreter.allocate_tensors()
+    return interpreter
+
+
+def _run(interpreter: Any, tile: NDArray[np.uint8]) -> Mapping[str, NDArray[np.float32]]:
+    (shown,) = interpreter.get_input_details()
+    batch = (tile ^ 0x80).view(np.int8) if shown["dtype"] == np.int8 else tile.astype(np.float32)
+    interpreter.set_tensor(shown["index"], batch[None])
+    interpreter.invoke()
+    found = {}
+    for details in interpreter.get_tensor_details():
+        if details["dtype"] not in (np.float32, np.int8, np.int16) or not details["name"]:
+            continue
+        try:
+            raw = interpreter.get_tensor(details["index"])
+        except ValueError:
+            # Room for work, not a tensor.
+            continue
+        scale, zero = details["quantization"]
+        values = raw.astype(np.float32)
+        if raw.dtype != np.float32:
+            if not scale:
+                continue
+            values = (values - np.float32(zero)) * np.float32(scale)
+        if values.size:
+            found[details["name"]] = values
+    return found

@@ -1,0 +1,89 @@
+"""What changed from one bundle to another: what they say, how their networks are built, and what they decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from convert import graph
+from edge.model import runtime as _runtime
+from edge.model import signature
+from edge.model.bundle import Bundle
+
+Difference = tuple[str, str, str]
+"""What it is, in the first bundle, in the second."""
+
+
+def differences(one: Bundle, other: Bundle) -> Iterator[Difference]:
+    """List what two bundles differ in.
+
+    Parameters
+    ----------
+    one, other : Bundle
+        As read.
+
+    Yields
+    ------
+    tuple of str
+        What, before, after; nothing for two bundles of the same content.
+    """
+    first, second = (_flat(msgspec.to_builtins(each.description)) for each in (one, other))
+    for name in dict.fromkeys([*first, *second]):
+        if first.get(name) != second.get(name):
+            yield name, first.get(name, "–"), second.get(name, "–")
+    if one.card != other.card:
+        yield "card", f"{len(one.card)} letters", f"{len(other.card)} letters"
+    signed = [
+        signature.described(each.signature, ("nobody",) if each.signature is None else ()) for each in (one, other)
+    ]
+    if signed[0] != signed[1]:
+        yield "signature", signed[0], signed[1]
+    for kind in dict.fromkeys([*one.networks, *other.networks]):
+        if kind in one.networks and kind in other.networks:
+            yield from _networks(kind, one.networks[kind], other.networks[kind])
+    yield from _decisions(one, other)
+
+
+def _flat(value: Any, name: str = "") -> dict[str, str]:
+    if isinstance(value, dict):
+        return {key: text for part, inner in value.items() for key, text in _flat(inner, f"{name}.{part}").items()}
+    return {name.lstrip("."): ", ".join(map(str, value)) if isinstance(value, list | tuple) else f"{value}"}
+
+
+def _networks(kind: str, one: bytes, other: bytes) -> Iterator[Difference]:
+    if one == other:
+        return
+    sizes = [msgspec.to_builtins(graph.size(each)) for each in (one, other)]
+    for name, before in sizes[0].items():
+        if before != sizes[1][name]:
+            yield f"{kind} {name}", str(before), str(sizes[1][name])
+    layers = [[(layer.operation, layer.shape, layer.dtype) for layer in graph.layers(each)] for each in (one, other)]
+    if layers[0] == layers[1]:
+        yield f"{kind} network", "as built", "other weights or scales, built alike"
+    else:
+        changed = sum(before != after for before, after in zip(*layers, strict=False))
+        yield f"{kind} network", f"{len(layers[0])} layers", f"{len(layers[1])} layers, {changed} of them others"
+
+
+def _decisions(one: Bundle, other: Bundle) -> Iterator[Difference]:
+    kind = next((kind for kind in one.networks if kind in other.networks), None)
+    if kind is None or one.description.classes != other.description.classes:
+        return
+    tiles = np.concatenate([one.selftest_tiles, other.selftest_tiles]) if _fit(one, other) else None
+    if tiles is None:
+        return
+    logits = [
+        _runtime.load(each.networks[kind], len(each.description.classes)).run(tiles).logits for each in (one, other)
+    ]
+    difference = float(np.abs(logits[0] - logits[1]).max())
+    if difference:
+        same = float((logits[0].argmax(axis=1) == logits[1].argmax(axis=1)).mean())
+        told = f"same class on {100 * same:.1f}% of {len(tiles)} self-test tiles"
+        yield f"{kind} decisions", "–", f"{told}, largest difference of a logit {difference:.3f}"
+
+
+def _fit(one: Bundle, other: Bundle) -> bool:
+    return one.selftest_tiles.shape[1:] == other.selftest_tiles.shape[1:]

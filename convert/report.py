@@ -1,0 +1,155 @@
+"""What a conversion did to a network, for programs (``parity.json`` in the bundle) and for people (one HTML file)."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from convert.activations import LayerError
+from convert.graph import Size
+from convert.parity import Budget, Comparison, Figures
+from edge import RESEARCH_USE_ONLY
+from edge.errors import OutputError
+from edge.model.description import Kind
+
+WORST = 5
+
+
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
+    """One way of making the int8 network.
+
+    Attributes
+    ----------
+    what : str
+        What was done.
+    figures : Figures
+        How it compares.
+    refused : str
+        What it lost beyond its budget; empty when it was taken.
+    """
+
+    what: str
+    figures: Figures
+    refused: str
+
+
+class Converted(msgspec.Struct, frozen=True, kw_only=True):
+    """A type of the network.
+
+    Attributes
+    ----------
+    size : Size
+        How large it is.
+    comparison : Comparison
+        How it compares with the trained network.
+    layers : tuple of LayerError
+        What each of its layers lost, in the order of the network.
+    not_accelerated : tuple of str
+        Layers that a GPU does not run.
+    """
+
+    size: Size
+    comparison: Comparison
+    layers: tuple[LayerError, ...]
+    not_accelerated: tuple[str, ...]
+
+
+class Parity(msgspec.Struct, frozen=True, kw_only=True):
+    """How the types of a bundle compare with the network that was trained.
+
+    Attributes
+    ----------
+    model : str
+        Name and version.
+    classes : tuple of str
+        Class of each logit.
+    kind_of_fields : str
+        ``held-out`` or ``training``.
+    whole_fields : bool
+        Tiles of a field are together; else each counts as a field.
+    trained : Comparison
+        The trained network against itself: its own accuracy, area, calibration.
+    types : dict of str to Converted
+        Each type; float32 is always compared, whether or not it is in the bundle.
+    packed : tuple of str
+        The types in the bundle.
+    budget : Budget
+        What each may lose.
+    tried : tuple of Tried
+        How the int8 network was made, in order; the last one was taken.
+    """
+
+    model: str
+    classes: tuple[str, ...]
+    kind_of_fields: str
+    whole_fields: bool
+    trained: Comparison
+    types: dict[Kind, Converted]
+    packed: tuple[Kind, ...]
+    budget: Budget
+    tried: tuple[Tried, ...] = ()
+
+
+def worst(converted: Converted) -> tuple[LayerError, ...]:
+    """Name the layers of a type that lost most, the worst first."""
+    return tuple(sorted(converted.layers, key=lambda layer: layer.sqnr_db)[:WORST])
+
+
+def encode(parity: Parity) -> bytes:
+    """Write a report as JSON, UTF-8, for the bundle."""
+    return msgspec.json.encode(parity)
+
+
+def decode(content: bytes) -> Parity:
+    """Read the report of a bundle.
+
+    Raises
+    ------
+    msgspec.DecodeError
+        When it is none.
+    """
+    return msgspec.json.decode(content, type=Parity)
+
+
+def html(parity: Parity) -> str:
+    """Write a report as one self-contained HTML file.
+
+    Parameters
+    ----------
+    parity : Parity
+        The report.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("convert", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("parity.html").render(parity=parity, worst=worst, notice=RESEARCH_USE_ONLY)
+
+
+def save(parity: Parity, path: Path) -> None:
+    """Write a report beside its bundle; see :func:`html`.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(html(parity), encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise OutputError(
+            f"report {path}", error.strerror or str(error), "Free some space, or choose another"
+        ) from error
