@@ -15,8 +15,8 @@ the end. What it leaves open is chosen here so:
   that the dense layers see 144 numbers. It has to be few: a step of Adam at 0.01 moves every weight by up to 0.01, and
   with many inputs the first steps already drive the softmax to where it has no gradient. Trials with 1,300 inputs and
   more stayed at one class for all pictures.
-- Each picture's levels are brought to mean 0 and variance 1, for the same reason: trials on levels divided by 255, which
-  are nearly all bright, did not learn either.
+- Each picture's levels are brought to mean 0 and variance 1, for the same reason: trials on levels divided by
+  255, which are nearly all bright, did not learn either.
 - The batch is of 32 pictures, classes alike (:mod:`trainer.paper.systems`).
 """
 

@@ -116,6 +116,7 @@ class _Job:
     task: Task
     pictures: Pictures
     rows: NDArray[np.int64]
+    dealt: dict[str, list[Fold]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -270,7 +271,9 @@ def _read(sources: list[manifest.LabelledField], tasks: list[Task], settings: Se
         sha256=manifest.fingerprint(taken.sources),
         fields={name: int((taken.labels == index).sum()) for index, name in enumerate(classes)},
         groups={name: len(set(taken.groups[taken.labels == index])) for index, name in enumerate(classes)},
-        laboratories={name: sorted(set(taken.labs[taken.labels == index])) for index, name in enumerate(classes)},
+        laboratories={
+            name: sorted(set(taken.labs[taken.labels == index].tolist())) for index, name in enumerate(classes)
+        },
         pictures=len(pictures.labels),
         unreadable=taken.unreadable,
     )
@@ -279,7 +282,10 @@ def _read(sources: list[manifest.LabelledField], tasks: list[Task], settings: Se
         numbers = [classes.index(name) for name in task.classes]
         rows = np.flatnonzero(np.isin(pictures.labels, numbers))
         own = np.array([numbers.index(label) for label in pictures.labels[rows].tolist()], np.int64)
-        jobs.append(_Job(task, replace(pictures.where(rows), labels=own, classes=task.classes), rows))
+        shown = replace(pictures.where(rows), labels=own, classes=task.classes)
+        # All of them now: what cannot be split shows before anything is trained.
+        dealt = {name: PROTOCOLS[name].deal(shown, settings.folds, settings.seed) for name in settings.protocols}
+        jobs.append(_Job(task, shown, rows, dealt))
     return _Data(told, pictures, jobs)
 
 
@@ -298,9 +304,8 @@ def _outcomes(
             key = _key(data.told.sha256, job.task, protocol, name, settings)
             part = _finished(path, key)
             if part is None:
-                dealt = PROTOCOLS[protocol].deal(job.pictures, settings.folds, settings.seed)
                 tell = partial(_tell, progress, stage, done, len(steps))
-                part = _fit(key, system, inputs()[job.rows], labels, dealt, job.pictures, settings.seed, tell)
+                part = _fit(key, system, inputs()[job.rows], labels, job, protocol, settings.seed, tell)
                 _keep(part, path, out)
             progress(stage, _FINE * (done + 1), _FINE * len(steps))
             tested = np.array(part.tested)
@@ -331,15 +336,15 @@ def _fit(
     system: System,
     inputs: Inputs,
     labels: NDArray[np.int64],
-    dealt: list[Fold],
-    pictures: Pictures,
+    job: _Job,
+    protocol: str,
     seed: int,
     tell: Callable[[float], None],
 ) -> Part:
     tested: list[int] = []
     scores: list[list[float]] = []
     losses: list[list[float]] = []
-    classes = len(pictures.classes)
+    dealt, classes = job.dealt[protocol], len(job.task.classes)
     started = time.perf_counter()
     for number, (training, test) in enumerate(dealt):
         tell_fold = partial(_tell_fold, tell, number, len(dealt))
@@ -354,7 +359,7 @@ def _fit(
         losses=losses,
         parameters=fitted.parameters,
         size_bytes=fitted.size_bytes(),
-        ms_per_picture=_time(system, fitted, pictures),
+        ms_per_picture=_time(system, fitted, job.pictures),
         training_s=time.perf_counter() - started,
     )
 

@@ -1,6 +1,6 @@
 """What readers of shortcuts alone achieve by the same protocols: whatever they explain is no merit of a network.
 
-They stand beside the systems in every table. The deployed pipeline's own controls are in :mod:`trainer.controls`.
+All but the first are random forests. They stand beside the systems in every table. The deployed pipeline's own controls are in :mod:`trainer.controls`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from trainer import augment
 from trainer.paper import features, selection
@@ -109,29 +107,26 @@ def _forest(seed: int, count: int, classes: int) -> Any:  # noqa: ARG001
     return selection.best(count, RandomForestClassifier(class_weight="balanced", random_state=seed))
 
 
-def _linear(seed: int, count: int, classes: int) -> Any:  # noqa: ARG001
-    return make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
-
-
 def _most_frequent(seed: int, count: int, classes: int) -> Any:  # noqa: ARG001
-    return make_pipeline(DummyClassifier(strategy="prior"))
+    return make_pipeline(DummyClassifier(strategy="most_frequent"))
 
+
+SHORTCUTS = ("colour", "background")
+"""Controls that read something that is no disease; a system must beat them to have shown anything."""
 
 CONTROLS: dict[str, Control] = {
     "frequency": Control(
         Classical("most frequent class", _most_frequent, _nothing), "nothing; it always calls the most frequent class"
     ),
-    "colour": Control(
-        Classical("mean colour only", _linear, mean_colour), "three numbers, the mean optical densities; logistic"
-    ),
+    "colour": Control(Classical("mean colour only", _forest, mean_colour), "three numbers, the mean optical densities"),
     "background": Control(
         Classical("background only", _forest, background_only),
-        "the colour histogram where there is no cell; random forest",
+        "the colour histogram where there is no cell",
     ),
     "shuffled": Control(
         Classical("shuffled labels", _forest, _everything),
-        "all features, but labels dealt out at random among the fields; random forest. What it has beyond chance is "
-        "leaked from training to test",
+        "all features, with labels dealt out at random among the fields: what it has beyond chance is leaked from "
+        "training to test",
         shuffles=True,
     ),
 }

@@ -119,7 +119,7 @@ def bars(task: Task, outcomes: Sequence[Outcome]) -> tuple[Figure, str]:
     axes.set_title(f"{task.title}: accuracy with 95% intervals")
     axes.grid(axis="y", alpha=0.4)
     axes.set_axisbelow(True)
-    axes.legend(loc="lower left", framealpha=0.95)
+    figure.legend(loc="outside lower center", ncols=len(protocols))
     return figure, f"{task.title}. Accuracy of each system and control by protocol; values are those of Table 2."
 
 
@@ -145,9 +145,9 @@ def matrices(task: Task, outcomes: Sequence[Outcome]) -> tuple[Figure, str]:
         axes = grid[titles.index(one.title), protocols.index(one.protocol)]
         counts = one.confusions.sum(axis=0)
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        axes.imshow(shares, cmap="cividis_r", vmin=0, vmax=1)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for (truth, called), count in np.ndenumerate(counts):
-            dark = shares[truth, called] > 0.55
+            dark = shares[truth, called] > 0.6
             axes.text(
                 called,
                 truth,
@@ -164,10 +164,7 @@ def matrices(task: Task, outcomes: Sequence[Outcome]) -> tuple[Figure, str]:
     figure.supxlabel("called", fontsize=10)
     figure.supylabel("true class", fontsize=10)
     figure.suptitle(task.title, fontsize=11)
-    return (
-        figure,
-        f"{task.title}. Confusion matrices: true classes in rows, classes called in columns, share of the row.",
-    )
+    return figure, f"{task.title}. Confusion matrices: true classes in rows, classes called in columns."
 
 
 def curves(task: Task, outcomes: Sequence[Outcome], kind: str) -> tuple[Figure, str]:
@@ -212,9 +209,8 @@ def curves(task: Task, outcomes: Sequence[Outcome], kind: str) -> tuple[Figure, 
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, handlelength=3.5)
     of = task.classes[0] if len(task.classes) == 2 else "all classes, each against the rest"
     figure.suptitle(f"{task.title}: {kind} curves of {of}")
-    return figure, (
-        f"{task.title}. {kind} curves of {of}, scores of all parts together; the AUROC of each is in Table 2."
-    )
+    name = f"{kind[0].upper()}{kind[1:]}"
+    return figure, f"{task.title}. {name} curves of {of}, the scores of all parts together."
 
 
 def losses(task: Task, outcomes: Sequence[Outcome]) -> tuple[Figure, str]:
@@ -272,7 +268,7 @@ def _positive(outcome: Outcome) -> tuple[NDArray[np.bool_], NDArray[np.float64]]
 
 
 def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    steps = min(SMOOTHED_STEPS, len(values))
+    steps = min(SMOOTHED_STEPS, 1 + len(values) // 10)
     return np.convolve(values, np.full(steps, 1 / steps), "valid")
 
 

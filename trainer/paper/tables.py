@@ -13,7 +13,7 @@ from edge import RESEARCH_USE_ONLY
 from trainer.card import CONFOUNDING
 from trainer.networks import vgg16
 from trainer.paper import lineup, measures
-from trainer.paper.controls import CONTROLS
+from trainer.paper.controls import CONTROLS, SHORTCUTS
 from trainer.paper.measures import MEASURES, Figure
 from trainer.paper.protocols import PROTOCOLS
 from trainer.paper.results import Comparison, DataSet, Inflation, Outcome, Row, Task
@@ -186,7 +186,9 @@ def page(found: Comparison, pictures: Mapping[str, str]) -> str:
         ),
         f"Each of {found.settings['folds']} parts is tested in turn by systems that learned from the others. Intervals "
         "are of 95%, from resampling whole groups. Times are of one picture, from its pixels to its scores, on the "
-        "machine of this run; sizes are of the pickled or Keras file.",
+        "machine of this run; sizes are of the pickled or Keras file. **†**: no better than a reader of mean colour or "
+        "of the background alone (balanced accuracy within or below its interval), so the figure shows nothing of the "
+        "disease.",
         "Controls: "
         + "; ".join(f"*{control.system.title}* is shown {control.explanation}" for control in CONTROLS.values())
         + ".",
@@ -243,6 +245,30 @@ def _confounded(found: Comparison) -> list[str]:
     return said
 
 
+def explained(found: Comparison, one: Row) -> bool:
+    """Say whether a reader of a shortcut does as well as a system, so that its figure shows nothing of the disease.
+
+    Parameters
+    ----------
+    found : Comparison
+        The comparison.
+    one : Row
+        A system's line of Table 2.
+
+    Returns
+    -------
+    bool
+        Whether its balanced accuracy is within or below the interval of mean colour's, or of the background's, by the
+        same protocol.
+    """
+    bounds = [
+        other.figures["balanced accuracy"]
+        for other in found.rows
+        if other.system in SHORTCUTS and (other.task, other.protocol) == (one.task, one.protocol)
+    ]
+    return any(one.figures["balanced accuracy"].value <= (bound.high or bound.value) for bound in bounds)
+
+
 def _table2(found: Comparison, task: Task, protocol: str) -> str:
     lines = [
         f"| system | {' | '.join(COLUMNS)} | parameters | size | ms |",
@@ -254,6 +280,8 @@ def _table2(found: Comparison, task: Task, protocol: str) -> str:
         cells = [_percent(one.figures[name]) for name in MEASURES] + [_share(one.figures[AUROC])]
         costs = [f"{one.parameters:,}", _size(one.size_bytes), f"{one.ms_per_picture:.1f}"]
         title = f"*control: {one.title}*" if one.is_control else one.title
+        if not one.is_control and explained(found, one):
+            title += " †"
         lines.append(f"| {title} | {' | '.join(cells + (['', '', ''] if one.is_control else costs))} |")
     return "\n".join(lines)
 
