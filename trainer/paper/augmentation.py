@@ -56,8 +56,9 @@ def edge_map(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         step of 128 levels.
     """
     gray = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
-    along_x, along_y = (cv2.Sobel(gray, cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
-    steepness = np.minimum(cv2.magnitude(along_x, along_y) / 2, 255).astype(np.uint8)
+    along_x, along_y = (cv2.Sobel(gray, cv2.CV_64F, *order) for order in ((1, 0), (0, 1)))
+    # OpenCV's own magnitude differs in the last bit from call to call.
+    steepness = np.minimum(np.sqrt(along_x**2 + along_y**2) / 2, 255).astype(np.uint8)
     return np.repeat(steepness[..., None], 3, axis=2)
 
 
