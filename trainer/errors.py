@@ -11,3 +11,9 @@ class TrainingFailed(WbcError, ArithmeticError):
     """Raised when training diverged."""
 
     exit_code = 61
+
+
+class WeightsUnavailable(WbcError, OSError):
+    """Raised when pretrained weights can neither be downloaded nor read from a file."""
+
+    exit_code = 64

@@ -1,0 +1,415 @@
+"""The paper's comparison in one run: every system, by every protocol, beside the controls; resumed where it stopped."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import platform
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge import __version__
+from edge.errors import ConfigurationError, OutputError
+from edge.vision import scale
+from trainer import manifest
+from trainer.errors import DataError
+from trainer.networks import vgg16
+from trainer.paper import augmentation, fields, figures, lineup, tables
+from trainer.paper.controls import CONTROLS, shuffled
+from trainer.paper.fields import Pictures
+from trainer.paper.protocols import PROTOCOLS, Fold
+from trainer.paper.results import Comparison, DataSet, Outcome, Part, Task
+from trainer.paper.systems import Fitted, Inputs, System
+
+PARTS = "parts"
+COMPARISON = "compare.json"
+TIMED = 9
+"""Pictures of which the median time is taken."""
+
+Progress = Callable[[str, int, int], None]
+_FINE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that decides what a comparison finds, besides the data.
+
+    Attributes
+    ----------
+    systems : tuple of str
+        Of :data:`trainer.paper.lineup.NAMES`.
+    protocols : tuple of str
+        Of :data:`trainer.paper.protocols.PROTOCOLS`.
+    side_px : int
+        Side of the pictures.
+    um_per_px : float or None
+        Physical scale; None resizes whole fields, as the paper does.
+    folds : int
+        Parts, each tested in turn; 4 is the paper's 75/25.
+    steps, batch : int
+        Optimizer steps of each network, and pictures a step.
+    best : int
+        Features kept by chi-square.
+    weights : str
+        Of VGG-16: ``"imagenet"``, ``"none"`` or a file.
+    seed : int
+        Seed of everything drawn.
+
+    Raises
+    ------
+    ConfigurationError
+        When a name is unknown.
+    ScaleError
+        When the scale is none of a microscope.
+    """
+
+    systems: tuple[str, ...] = lineup.SIX
+    protocols: tuple[str, ...] = ("paper", "field", "group")
+    side_px: int = 96
+    um_per_px: float | None = None
+    folds: int = 4
+    steps: int = 1000
+    batch: int = 32
+    best: int = 100
+    weights: str = vgg16.IMAGENET
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse now what would be refused after minutes."""
+        for kind, asked, there in (
+            ("system", self.systems, lineup.NAMES),
+            ("protocol", self.protocols, tuple(PROTOCOLS)),
+        ):
+            unknown = [name for name in asked if name not in there]
+            if unknown or not asked:
+                name = unknown[0] if unknown else "none"
+                raise ConfigurationError(f"{kind} {name!r}", f"there are {', '.join(there)}")
+        if self.um_per_px is not None:
+            scale.check(self.um_per_px)
+
+
+class _Contender(NamedTuple):
+    name: str
+    system: System
+    is_control: bool = False
+    shuffles: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """A task with its pictures, labelled by its own classes; ``rows`` are theirs among the data set's."""
+
+    task: Task
+    pictures: Pictures
+    rows: NDArray[np.int64]
+    dealt: dict[str, list[Fold]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Data:
+    """A data set as it was read."""
+
+    told: DataSet
+    pictures: Pictures
+    jobs: list[_Job]
+
+
+def compare(
+    manifests: Sequence[Path],
+    out: Path,
+    settings: Settings,
+    *,
+    classes: Sequence[tuple[str, ...]] = (),
+    relabel: Mapping[str, str] | None = None,
+    progress: Progress = lambda *_: None,
+) -> Comparison:
+    """Compare systems by protocols and write tables and figures.
+
+    Parameters
+    ----------
+    manifests : sequence of Path
+        CSV files, see :mod:`trainer.manifest`; each is a data set of its own, a line of Table 3.
+    out : Path
+        Folder of the comparison. What is finished in it is not done again when data and settings are the same.
+    settings : Settings
+        Systems, protocols, training.
+    classes : sequence of tuple of str
+        Classes to tell apart, positive first, a task each: ALL against MM, then ALL against normal, say. Each is taken
+        from the manifests that have all of its classes. Without any, all classes of a manifest are one task.
+    relabel : mapping of str to str, optional
+        New names of labels.
+    progress : callable
+        Called with a stage's name, how much is done, and of how much.
+
+    Returns
+    -------
+    Comparison
+        What was found, as in ``compare.json``.
+
+    Raises
+    ------
+    DataError
+        When the data cannot be compared on.
+    WeightsUnavailable
+        When VGG-16 is asked for and its weights are not to be had.
+    TrainingFailed
+        When a loss is no number.
+    OutputError
+        When the folder cannot be written.
+    """
+    asked = _tasks(manifests, classes, relabel)
+    # Whether weights can be had, and anything written, shows now or after minutes.
+    made = lineup.systems(
+        settings.systems,
+        settings.side_px,
+        settings.steps,
+        settings.batch,
+        settings.best,
+        settings.weights,
+        settings.seed,
+    )
+    with _writing(out):
+        (out / PARTS).mkdir(parents=True, exist_ok=True)
+        (out / COMPARISON).unlink(missing_ok=True)
+    read = [_read(sources, tasks, settings, progress) for sources, tasks in asked]
+    contenders = [_Contender(name, system) for name, system in made.items()]
+    contenders += [_Contender(name, control.system, True, control.shuffles) for name, control in CONTROLS.items()]
+    outcomes = [one for contender in contenders for one in _outcomes(contender, read, settings, out, progress)]
+    tasks = [job.task for data in read for job in data.jobs]
+    found = Comparison(
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        software={
+            "wbc-edge": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("keras", "tensorflow", "scikit-learn", "numpy")},
+        },
+        settings=msgspec.to_builtins(settings),
+        data=[data.told for data in read],
+        tasks=tasks,
+        rows=[tables.row(outcome, settings.seed) for outcome in _in_order(outcomes, tasks, settings)],
+        inflation=tables.inflation(outcomes, settings.seed),
+    )
+    with _writing(out):
+        pictures = figures.draw(outcomes, out / "figures")
+        (out / "table2.csv").write_text(tables.table2_csv(found), encoding="utf-8")
+        (out / "table3.csv").write_text(tables.table3_csv(found), encoding="utf-8")
+        (out / "tables.md").write_text(tables.page(found, pictures), encoding="utf-8")
+        (out / COMPARISON).write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
+    return found
+
+
+def _in_order(outcomes: list[Outcome], tasks: list[Task], settings: Settings) -> list[Outcome]:
+    """Order outcomes as the tables show them: by task, protocol, then systems before controls."""
+    return sorted(outcomes, key=lambda one: (tasks.index(one.task), settings.protocols.index(one.protocol)))
+
+
+def _tasks(
+    manifests: Sequence[Path], classes: Sequence[tuple[str, ...]], relabel: Mapping[str, str] | None
+) -> list[tuple[list[manifest.LabelledField], list[Task]]]:
+    """Read the manifests, one data set each, and choose what is to be told apart in each."""
+    for wanted in classes:
+        if len(set(wanted)) < 2 or len(set(wanted)) != len(wanted):
+            raise ConfigurationError(f"classes {','.join(wanted)}", "two different classes at least are needed")
+    asked = []
+    unused = list(classes)
+    for path, name in zip(manifests, _names(manifests), strict=True):
+        sources = manifest.read([path], relabel)
+        there = {source.label for source in sources}
+        sets = [wanted for wanted in classes if set(wanted) <= there] if classes else [manifest.classes(sources)]
+        unused = [wanted for wanted in unused if wanted not in sets]
+        if not sets:
+            raise DataError(f"manifest {path}", "has not all classes of any --classes", f"It has {_list(there)}")
+        tasks = []
+        for wanted in sets:
+            manifest.classes([source for source in sources if source.label in wanted])
+            tasks.append(Task(name, tuple(wanted)))
+        kept = {label for wanted in sets for label in wanted}
+        asked.append(([source for source in sources if source.label in kept], tasks))
+    if unused:
+        raise DataError(f"--classes {','.join(unused[0])}", "no manifest has all of them")
+    return asked
+
+
+def _list(names: set[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _names(manifests: Sequence[Path]) -> list[str]:
+    """Name data sets after their files, or their folders where files are named alike."""
+    stems = [path.stem for path in manifests]
+    if len(set(stems)) < len(stems):
+        stems = [f"{path.resolve().parent.name}-{path.stem}" for path in manifests]
+    if len(set(stems)) < len(stems):
+        stems = [f"{number}-{path.stem}" for number, path in enumerate(manifests, start=1)]
+    return stems
+
+
+def _read(sources: list[manifest.LabelledField], tasks: list[Task], settings: Settings, progress: Progress) -> _Data:
+    classes = tuple(sorted({source.label for source in sources}))
+    stage = f"reading {tasks[0].data}"
+    taken = fields.read(
+        sources, classes, settings.side_px, settings.um_per_px, lambda done: progress(stage, done, len(sources))
+    )
+    pictures = augmentation.expand(taken, seed=settings.seed)
+    told = DataSet(
+        name=tasks[0].data,
+        sha256=manifest.fingerprint(taken.sources),
+        fields={name: int((taken.labels == index).sum()) for index, name in enumerate(classes)},
+        groups={name: len(set(taken.groups[taken.labels == index])) for index, name in enumerate(classes)},
+        laboratories={
+            name: sorted(set(taken.labs[taken.labels == index].tolist())) for index, name in enumerate(classes)
+        },
+        pictures=len(pictures.labels),
+        unreadable=taken.unreadable,
+    )
+    jobs = []
+    for task in tasks:
+        numbers = [classes.index(name) for name in task.classes]
+        rows = np.flatnonzero(np.isin(pictures.labels, numbers))
+        own = np.array([numbers.index(label) for label in pictures.labels[rows].tolist()], np.int64)
+        shown = replace(pictures.where(rows), labels=own, classes=task.classes)
+        # All of them now: what cannot be split shows before anything is trained.
+        dealt = {name: PROTOCOLS[name].deal(shown, settings.folds, settings.seed) for name in settings.protocols}
+        jobs.append(_Job(task, shown, rows, dealt))
+    return _Data(told, pictures, jobs)
+
+
+def _outcomes(
+    contender: _Contender, read: list[_Data], settings: Settings, out: Path, progress: Progress
+) -> Iterator[Outcome]:
+    """Fit and test one system in all tasks by all protocols; what an earlier run left finished is taken."""
+    name, system = contender.name, contender.system
+    for data in read:
+        stage = f"{system.title}, {data.told.name}"
+        inputs = cache(partial(system.read, data.pictures, partial(progress, f"{stage}: reading")))
+        steps = list(product(data.jobs, settings.protocols))
+        for done, (job, protocol) in enumerate(steps):
+            labels = shuffled(job.pictures, settings.seed) if contender.shuffles else job.pictures.labels
+            path = out / PARTS / f"{job.task.slug}--{protocol}--{name}.json"
+            key = _key(data.told.sha256, job.task, protocol, name, settings)
+            part = _finished(path, key)
+            if part is None:
+                tell = partial(_tell, progress, stage, done, len(steps))
+                part = _fit(key, system, inputs()[job.rows], labels, job, protocol, settings.seed, tell)
+                _keep(part, path, out)
+            progress(stage, _FINE * (done + 1), _FINE * len(steps))
+            tested = np.array(part.tested)
+            yield Outcome(
+                task=job.task,
+                protocol=protocol,
+                system=name,
+                title=system.title,
+                is_control=contender.is_control,
+                labels=labels[tested],
+                scores=np.array(part.scores),
+                groups=job.pictures.groups[tested],
+                taken=job.pictures.variants[tested] == fields.AS_TAKEN,
+                part=part,
+            )
+
+
+def _tell(progress: Progress, stage: str, done: int, of: int, share: float) -> None:
+    progress(stage, round(_FINE * (done + share)), _FINE * of)
+
+
+def _tell_fold(tell: Callable[[float], None], number: int, of: int, now: int, all_: int) -> None:
+    tell((number + now / all_) / of)
+
+
+def _fit(
+    key: str,
+    system: System,
+    inputs: Inputs,
+    labels: NDArray[np.int64],
+    job: _Job,
+    protocol: str,
+    seed: int,
+    tell: Callable[[float], None],
+) -> Part:
+    tested: list[int] = []
+    scores: list[list[float]] = []
+    losses: list[list[float]] = []
+    dealt, classes = job.dealt[protocol], len(job.task.classes)
+    started = time.perf_counter()
+    for number, (training, test) in enumerate(dealt):
+        tell_fold = partial(_tell_fold, tell, number, len(dealt))
+        fitted = system.fit(inputs[training], labels[training], classes, seed + number, tell_fold)
+        tested += test.tolist()
+        scores += fitted.scores(inputs[test]).tolist()
+        losses.append(list(fitted.losses))
+    return Part(
+        key=key,
+        tested=tested,
+        scores=scores,
+        losses=losses,
+        parameters=fitted.parameters,
+        size_bytes=fitted.size_bytes(),
+        ms_per_picture=_time(system, fitted, job.pictures),
+        training_s=time.perf_counter() - started,
+    )
+
+
+def _time(system: System, fitted: Fitted, pictures: Pictures) -> float:
+    """Time one picture at a time, from its pixels to its scores, in milliseconds; the first is not counted."""
+    times = []
+    for row in range(min(TIMED + 1, len(pictures.labels))):
+        one = pictures.where(np.array([row]))
+        started = time.perf_counter()
+        fitted.scores(system.read(one, lambda *_: None))
+        times.append(1000 * (time.perf_counter() - started))
+    return statistics.median(times[1:])
+
+
+def _key(sha256: str, task: Task, protocol: str, name: str, settings: Settings) -> str:
+    """Digest all that decides what a part finds."""
+    deciding: dict[str, Any] = msgspec.to_builtins(settings)
+    for listed in ("systems", "protocols"):
+        del deciding[listed]
+    weights = Path(settings.weights)
+    if name != "vgg16":
+        del deciding["weights"]
+    elif weights.is_file():
+        deciding["weights"] = hashlib.sha256(weights.read_bytes()).hexdigest()
+    software = [__version__, *(version(library) for library in ("keras", "tensorflow", "scikit-learn"))]
+    told = msgspec.json.encode([sha256, task.classes, protocol, name, deciding, software])
+    return hashlib.sha256(told).hexdigest()
+
+
+def _finished(path: Path, key: str) -> Part | None:
+    try:
+        part = msgspec.json.decode(path.read_bytes(), type=Part)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return part if part.key == key else None
+
+
+def _keep(part: Part, path: Path, out: Path) -> None:
+    half = path.with_suffix(".part")
+    with _writing(out):
+        half.write_bytes(msgspec.json.encode(part))
+        half.replace(path)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"folder {out}", error.strerror or str(error), "Free some space, or choose another"
+        ) from error

@@ -1,0 +1,375 @@
+"""Tables 2 and 3, for people and as CSV, with what must be said beside them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edge import RESEARCH_USE_ONLY
+from trainer.card import CONFOUNDING
+from trainer.networks import vgg16
+from trainer.paper import lineup, measures
+from trainer.paper.controls import CONTROLS, SHORTCUTS
+from trainer.paper.measures import MEASURES, Figure
+from trainer.paper.protocols import PROTOCOLS
+from trainer.paper.results import Comparison, DataSet, Inflation, Outcome, Row, Task
+
+AUROC = "AUROC"
+COLUMNS = (*MEASURES, AUROC)
+LAST_STEPS = 50
+
+UNTRAINED = (
+    "**VGG-16 is not transferred here**: run with `--weights none`, its convolutions are random and only its last two "
+    "layers were trained. Its lines say what random convolutions are good for, not what ImageNet's are."
+)
+ONE_SCALE = (
+    "Fields were brought to {um_per_px:g} um per pixel and white balance by the device's own preparation, and the "
+    "{side_px} px in their middle were read."
+)
+WHOLE = (
+    "Whole fields were resized to {side_px} px, as in the paper: where laboratories differ in magnification, squeeze "
+    "and sharpness, those tell the laboratory too."
+)
+
+
+def row(outcome: Outcome, seed: int) -> Row:
+    """Measure an outcome.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        What a system did.
+    seed : int
+        Seed of the resampling.
+
+    Returns
+    -------
+    Row
+        A line of Table 2.
+    """
+    figures = measures.with_intervals(outcome.confusions, seed)
+    figures[AUROC] = measures.auroc(outcome.labels, outcome.scores, outcome.groups, seed)
+    last = [loss for losses in outcome.part.losses for loss in losses[-LAST_STEPS:]]
+    return Row(
+        task=outcome.task,
+        protocol=outcome.protocol,
+        system=outcome.system,
+        title=outcome.title,
+        is_control=outcome.is_control,
+        tested=len(outcome.labels),
+        figures=figures,
+        accuracy_as_taken=float((outcome.called == outcome.labels)[outcome.taken].mean()),
+        confusion=outcome.confusions.sum(axis=0).tolist(),
+        last_loss=float(np.mean(last)) if last else None,
+        parameters=outcome.part.parameters,
+        size_bytes=outcome.part.size_bytes,
+        ms_per_picture=outcome.part.ms_per_picture,
+        training_s=outcome.part.training_s,
+    )
+
+
+def inflation(outcomes: Sequence[Outcome], seed: int) -> list[Inflation]:
+    """Subtract each system's accuracy by the other protocols from the one as in the paper.
+
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+        Of all systems by all protocols.
+    seed : int
+        Seed of the resampling.
+
+    Returns
+    -------
+    list of Inflation
+        Of the systems, not of the controls; empty without the paper's protocol.
+    """
+    found = []
+    flattering = {(one.task, one.system): one for one in outcomes if one.protocol == "paper" and not one.is_control}
+    for other in outcomes:
+        one = flattering.get((other.task, other.system))
+        if one is None or other.protocol == "paper":
+            continue
+        taken = measures.confusions(
+            one.labels[one.taken], one.called[one.taken], one.groups[one.taken], len(one.task.classes)
+        )
+        found.append(
+            Inflation(
+                task=one.task,
+                system=one.system,
+                title=one.title,
+                protocol=other.protocol,
+                points=measures.difference(one.confusions, other.confusions, seed),
+                as_taken=measures.difference(taken, other.confusions, seed),
+            )
+        )
+    return found
+
+
+def table2_csv(found: Comparison) -> str:
+    """Write Table 2 of all tasks and protocols as CSV, a line a system; shares are 0 to 1.
+
+    Parameters
+    ----------
+    found : Comparison
+        The comparison.
+
+    Returns
+    -------
+    str
+        CSV.
+    """
+    bounds = [part for name in COLUMNS for part in (name, f"{name} low", f"{name} high")]
+    columns = ["data", "classes", "protocol", "system", "control", "tested", *bounds]
+    columns += ["accuracy as taken", "parameters", "bytes", "ms per picture"]
+    rows = []
+    for one in found.rows:
+        intervals = [part for name in COLUMNS for part in one.figures[name]]
+        start = [one.task.data, " ".join(one.task.classes), one.protocol, one.title, one.is_control, one.tested]
+        rows.append(
+            [*start, *intervals, one.accuracy_as_taken, one.parameters, one.size_bytes, round(one.ms_per_picture, 3)]
+        )
+    return _csv(columns, rows)
+
+
+def table3_csv(found: Comparison) -> str:
+    """Write Table 3 as CSV: accuracy of every system and control on every task by every protocol; 0 to 1.
+
+    Parameters
+    ----------
+    found : Comparison
+        The comparison.
+
+    Returns
+    -------
+    str
+        CSV, a line a task and system, a column a protocol.
+    """
+    protocols = found.settings["protocols"]
+    rows = [
+        [task.data, " ".join(task.classes), title, *(values[protocol].value for protocol in protocols)]
+        for task in found.tasks
+        for title, values in _accuracies(found, task).items()
+    ]
+    return _csv(["data", "classes", "system", *protocols], rows)
+
+
+def page(found: Comparison, pictures: Mapping[str, str]) -> str:
+    """Write the page that tells all: tables, what must not be believed, figures.
+
+    Parameters
+    ----------
+    found : Comparison
+        The comparison.
+    pictures : mapping of str to str
+        Figures, relative paths, to what each shows in words.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    parts = [
+        "# The paper's comparison, by three protocols" if len(found.settings["protocols"]) == 3 else "# The comparison",
+        f"{found.created[:10]}. **{RESEARCH_USE_ONLY}**",
+        f"    {found.command}",
+        _summary(found),
+        "## What must not be believed",
+        f"{CONFOUNDING}\n\n" + "\n".join(_confounded(found)),
+        _preparation(found),
+        "## How fields were dealt out",
+        "\n".join(
+            f"- *{PROTOCOLS[name].title}*: {PROTOCOLS[name].explanation}." for name in found.settings["protocols"]
+        ),
+        f"Each of {found.settings['folds']} parts is tested in turn by systems that learned from the others. Intervals "
+        "are of 95%, from resampling whole groups. Times are of one picture, from its pixels to its scores, on the "
+        "machine of this run; sizes are of the pickled or Keras file. **†**: no better than a reader of mean colour or "
+        "of the background alone (balanced accuracy within or below its interval), so the figure shows nothing of the "
+        "disease.",
+        "Controls: "
+        + "; ".join(f"*{control.system.title}* is shown {control.explanation}" for control in CONTROLS.values())
+        + ".",
+    ]
+    for task in found.tasks:
+        parts.append(f"## Table 2. {task.title}")
+        if len(task.classes) == 2:
+            parts.append(f"Precision, recall, specificity and F1 are of {task.classes[0]}.")
+        else:
+            parts.append(
+                "Precision, recall, specificity, F1 and AUROC are means over the classes, each against the rest."
+            )
+        for protocol in found.settings["protocols"]:
+            parts.append(f"### {PROTOCOLS[protocol].title.capitalize()}\n\n" + _table2(found, task, protocol))
+        parts.append(_inflations(found, task))
+    parts += ["## Table 3. Accuracy by data set", _table3(found)]
+    parts += ["## Figures", *(f"![{words}]({path})\n\n{words}" for path, words in pictures.items())]
+    parts += ["## Data", "\n".join(map(_data, found.data)), _made_with(found)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _summary(found: Comparison) -> str:
+    """Say the one thing that the side-by-side is for, in a sentence a task."""
+    lines = []
+    for task in found.tasks:
+        for one in found.inflation:
+            if one.task == task and one.system == lineup.PAPER and one.protocol != "paper":
+                values = _accuracies(found, task)[one.title]
+                lines.append(
+                    f"- {task.title}: the network of the paper has an accuracy of {_percent(values['paper'])} as in "
+                    f"the paper and {_percent(values[one.protocol])} {PROTOCOLS[one.protocol].title}: "
+                    f"**{_points(one.points)} points**; {_points(one.as_taken)} on pictures as taken."
+                )
+    return "\n".join(lines)
+
+
+def _preparation(found: Comparison) -> str:
+    said = (WHOLE if found.settings["um_per_px"] is None else ONE_SCALE).format(**found.settings)
+    if "vgg16" in found.settings["systems"] and found.settings["weights"] == vgg16.UNTRAINED:
+        said += f"\n\n{UNTRAINED}"
+    return said
+
+
+def _confounded(found: Comparison) -> list[str]:
+    said = []
+    labs = {(data.name, label): set(labs) for data in found.data for label, labs in data.laboratories.items()}
+    for task in found.tasks:
+        apart = not set.intersection(*(labs[task.data, name] for name in task.classes))
+        where = "different laboratories" if apart else "one laboratory"
+        said.append(
+            f"- {task.title}: the classes come from **{where}**"
+            + (", so no figure of this task is one of the disease alone." if apart else ".")
+        )
+    return said
+
+
+def explained(found: Comparison, one: Row) -> bool:
+    """Say whether a reader of a shortcut does as well as a system, so that its figure shows nothing of the disease.
+
+    Parameters
+    ----------
+    found : Comparison
+        The comparison.
+    one : Row
+        A system's line of Table 2.
+
+    Returns
+    -------
+    bool
+        Whether its balanced accuracy is within or below the interval of mean colour's, or of the background's, by the
+        same protocol.
+    """
+    bounds = [
+        other.figures["balanced accuracy"]
+        for other in found.rows
+        if other.system in SHORTCUTS and (other.task, other.protocol) == (one.task, one.protocol)
+    ]
+    return any(one.figures["balanced accuracy"].value <= (bound.high or bound.value) for bound in bounds)
+
+
+def _table2(found: Comparison, task: Task, protocol: str) -> str:
+    lines = [
+        f"| system | {' | '.join(COLUMNS)} | parameters | size | ms |",
+        "|---" * (len(COLUMNS) + 1) + "|---:|---:|---:|",
+    ]
+    for one in found.rows:
+        if (one.task, one.protocol) != (task, protocol):
+            continue
+        cells = [_percent(one.figures[name]) for name in MEASURES] + [_share(one.figures[AUROC])]
+        costs = [f"{one.parameters:,}", _size(one.size_bytes), f"{one.ms_per_picture:.1f}"]
+        title = f"*control: {one.title}*" if one.is_control else one.title
+        if not one.is_control and explained(found, one):
+            title += " †"
+        lines.append(f"| {title} | {' | '.join(cells + (['', '', ''] if one.is_control else costs))} |")
+    return "\n".join(lines)
+
+
+def _inflations(found: Comparison, task: Task) -> str:
+    ours = [one for one in found.inflation if one.task == task]
+    if not ours:
+        return ""
+    others = list(dict.fromkeys(one.protocol for one in ours))
+    heads = [f"minus {PROTOCOLS[name].title}" for name in others]
+    lines = [
+        "### What the paper's protocol adds to accuracy, in points",
+        "",
+        f"| system | {' | '.join(heads)} | {' | '.join(f'{head}, pictures as taken' for head in heads)} |",
+        "|---" * (1 + 2 * len(others)) + "|",
+    ]
+    for title in dict.fromkeys(one.title for one in ours):
+        by = {one.protocol: one for one in ours if one.title == title}
+        cells = [_points(by[name].points) for name in others] + [_points(by[name].as_taken) for name in others]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _table3(found: Comparison) -> str:
+    protocols = found.settings["protocols"]
+    lines = [
+        f"| data, classes | system | {' | '.join(PROTOCOLS[name].title for name in protocols)} |",
+        "|---" * (2 + len(protocols)) + "|",
+    ]
+    for task in found.tasks:
+        controls = {one.title for one in found.rows if one.is_control}
+        for title, values in _accuracies(found, task).items():
+            cells = " | ".join(_percent(values[name]) for name in protocols)
+            lines.append(f"| {task.title} | {f'*control: {title}*' if title in controls else title} | {cells} |")
+    return "\n".join(lines)
+
+
+def _accuracies(found: Comparison, task: Task) -> dict[str, dict[str, Figure]]:
+    """Give the accuracy of each system and control by protocol."""
+    values: dict[str, dict[str, Figure]] = {}
+    for one in found.rows:
+        if one.task == task:
+            values.setdefault(one.title, {})[one.protocol] = one.figures["accuracy"]
+    return values
+
+
+def _data(data: DataSet) -> str:
+    counts = ", ".join(
+        f"{fields} {name} in {data.groups[name]} groups ({', '.join(data.laboratories[name])})"
+        for name, fields in data.fields.items()
+    )
+    unreadable = f"; not readable {len(data.unreadable)}: {'; '.join(data.unreadable)}" if data.unreadable else ""
+    return f"- {data.name}: {counts}; {data.pictures} pictures after augmentation{unreadable}. SHA-256 {data.sha256}"
+
+
+def _made_with(found: Comparison) -> str:
+    software = ", ".join(f"{name} {number}" for name, number in found.software.items())
+    settings = ", ".join(
+        f"{name} {value}" for name, value in found.settings.items() if not isinstance(value, list | tuple)
+    )
+    return f"Made with {software}. Settings: {settings}."
+
+
+def _percent(figure: Figure) -> str:
+    return _interval(figure, lambda value: f"{100 * value:.1f}", "%")
+
+
+def _share(figure: Figure) -> str:
+    return _interval(figure, lambda value: f"{value:.3f}", "")
+
+
+def _points(figure: Figure) -> str:
+    return _interval(figure, lambda value: f"{100 * value:+.1f}", "")
+
+
+def _interval(figure: Figure, write: Any, unit: str) -> str:
+    if not np.isfinite(figure.value):
+        return "–"
+    bounds = "" if figure.low is None or figure.high is None else f" ({write(figure.low)} to {write(figure.high)})"
+    return f"{write(figure.value)}{unit}{bounds}"
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.0f} kB"
+
+
+def _csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([columns, *rows])
+    return text.getvalue()
