@@ -15,3 +15,9 @@ class TrainingFailed(WbcError, ArithmeticError):
     """Raised when training diverged."""
 
     exit_code = 61
+
+
+class OutOfMemory(WbcError, MemoryError):
+    """Raised when a batch does not fit into the memory of the machine that trains."""
+
+    exit_code = 62
