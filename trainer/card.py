@@ -13,8 +13,7 @@ PARTS = ("test", "cross-validated", "cross-validated, restained", "laboratories 
 CONFOUNDING = (
     "Where a class comes from one laboratory only, class and laboratory cannot be told apart in these data: mean "
     "colour alone then separates the classes, and a figure for such a pair is not a clinical figure. The figures from "
-    "mean colour alone, and from all but the nuclei, stand beside the network's; what they explain is not the network's "
-    "merit."
+    "mean colour alone, and from all but the nuclei, stand beside the network's; what they explain is not its merit."
 )
 
 

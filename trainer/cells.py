@@ -50,6 +50,8 @@ class Chosen:
     def __getitem__(self, index: Any) -> NDArray[np.uint8]:
         """Copy tiles, or parts of them, indexed as an array would be."""
         first, *within = index if isinstance(index, tuple) else (index,)
+        if first is Ellipsis:
+            return np.asarray(np.asarray(self)[index])
         return np.asarray(self.pixels[(self.rows[first], *within)])
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
@@ -115,7 +117,7 @@ class Cells:
         """
         margin = (self.tiles.shape[1] - side_px) // 2
         middle = slice(margin, margin + side_px)
-        return np.ascontiguousarray(self.tiles[rows, middle, middle])
+        return np.array(self.tiles[rows, middle, middle])
 
     def parts(self) -> Iterator[slice]:
         """Go through the cells a handy number at a time."""

@@ -15,7 +15,6 @@ from trainer.evaluate import Judged
 from trainer.learning import Surroundings, train
 from trainer.settings import Settings
 
-
 SHUFFLED_STEPS = 3
 """By how much fewer steps a network is trained on shuffled labels: a leak shows in a third of the time."""
 

@@ -97,9 +97,9 @@ def command(
 ) -> None:
     """Train a network on the labelled fields of MANIFESTS and write a run for `convert quantize`.
 
-    The run holds report.html, one page with all figures, and the same figures in report.json. A training that was stopped
-    goes on, at the epoch that it had reached, when the same command is given again. KERAS_BACKEND chooses what computes:
-    tensorflow, jax or torch.
+    The run holds report.html, one page with all figures, and the same figures in report.json. A training that was
+    stopped goes on, at the epoch that it had reached, when the same command is given again. KERAS_BACKEND chooses what
+    computes: tensorflow, jax or torch.
     """
     pairs = [entry.partition("=") for entry in relabel]
     if any(not old or not new for old, _, new in pairs):

@@ -4,9 +4,9 @@ Dense connections (Huang et al. 2017, "Densely connected convolutional networks"
 before it, so that few filters are enough; depthwise separable convolutions (Howard et al. 2017, "MobileNets") make each
 cheap; ReLU6 bounds every activation, so that int8 has a step fine enough.
 
-Where the time of an int8 network goes on a processor without dot products of bytes decides its shape: products are
-counted in channels rounded up to 8, so the first layer sees pairs of neighbouring pixels as 6 channels instead of single
-ones as 3; nothing dense is computed at 32x32; average pooling has no fast kernel, so a depthwise layer of stride 2 halves.
+Where an int8 network spends its time decides its shape: channels are computed in eights, so the first layer sees pairs
+of neighbours as 6 channels instead of single pixels as 3; nothing dense is computed at 32x32; average pooling has
+no fast kernel, so a depthwise layer of stride 2 halves.
 """
 
 from __future__ import annotations
