@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trainer.augment import Augmentation as Augmentation
-    from trainer.training import Settings as Settings
+    from trainer.settings import Settings as Settings
     from trainer.training import fit as fit
 
 __all__ = ["Augmentation", "Settings", "fit"]
 
-_HOMES = {"Augmentation": "trainer.augment", "Settings": "trainer.training", "fit": "trainer.training"}
+_HOMES = {"Augmentation": "trainer.augment", "Settings": "trainer.settings", "fit": "trainer.training"}
 
 
 def __getattr__(name: str) -> Any:

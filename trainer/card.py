@@ -8,10 +8,12 @@ from edge import RESEARCH_USE_ONLY
 from edge.model.run import Run
 from edge.result import INDETERMINATE
 
+PARTS = ("test", "cross-validated", "cross-validated, restained", "laboratories left out")
+
 CONFOUNDING = (
     "Where a class comes from one laboratory only, class and laboratory cannot be told apart in these data: mean "
     "colour alone then separates the classes, and a figure for such a pair is not a clinical figure. The figures from "
-    "mean colour alone stand beside the network's; what they explain is not the network's merit."
+    "mean colour alone, and from all but the nuclei, stand beside the network's; what they explain is not its merit."
 )
 
 
@@ -39,13 +41,14 @@ def write(run: Run, report: dict[str, Any]) -> str:
         "## Data\n\n" + "\n".join(f"- {entry}" for entry in run.training.data),
         f"Held out of training and calibration: {', '.join(run.training.held_out_groups) or 'nothing'}.",
         f"## What must not be believed\n\n{CONFOUNDING}",
-        "## Figures",
+        f"## Figures\n\n{_opened(report)}",
     ]
-    for name in ("test", "cross-validated", "cross-validated, restained"):
+    for name in PARTS:
         if name in report:
             parts.append(figures(name, report[name], run.classes))
-    for name, control in report["controls"]["mean colour"].items():
-        parts.append(figures(f"control: mean colour only, {name}", control, run.classes))
+    for control, of_parts in report["controls"].items():
+        for name, found in of_parts.items():
+            parts.append(figures(f"control: {control}, {name}", found, run.classes))
     parts.append(f"## How it was made\n\n    {run.training.command}\n\n" + _software(run.training.software))
     return "\n\n".join(parts) + "\n"
 
@@ -72,22 +75,30 @@ def figures(name: str, found: dict[str, Any], classes: tuple[str, ...]) -> str:
     for origin, shares in found["verdicts"].items():
         cells = " | ".join(f"{100 * shares[column]:.1f}%" for column in columns)
         rows.append(f"| {origin} | {shares['fields']:.0f} | {cells} |")
-    parts = [f"### {name.capitalize()}", "\n".join(rows), _pairs(found["pairs"])]
+    accuracy = f"- Accuracy of the most probable class: {_interval(found['accuracy'], 'share')}"
+    listed = [accuracy, *(f"- AUROC {pair}: {_interval(figure, 'auroc')}" for pair, figure in found["pairs"].items())]
+    parts = [f"### {name.capitalize()}", "\n".join(rows), "\n".join(listed)]
     if found.get("accuracy_of_decided") is not None:
         parts.append(
             f"Decided: {100 * found['decided']:.1f}% of {found['fields']} fields, "
             f"{100 * found['accuracy_of_decided']:.1f}% of them rightly; "
-            f"expected calibration error {found['calibration_error']:.3f}."
+            f"expected calibration error {found['calibration_error']:.3f}; "
+            f"risk at 80% coverage {100 * found['risk_at_80_percent_coverage']:.1f}%."
         )
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(parts)
 
 
-def _pairs(pairs: dict[str, dict[str, float]]) -> str:
-    return "\n".join(
-        f"- AUROC {name}: {found['auroc']:.3f}"
-        + (f" (95% interval over groups {found['low']:.3f} to {found['high']:.3f})" if "low" in found else "")
-        for name, found in pairs.items()
+def _opened(report: dict[str, Any]) -> str:
+    opened = "The test part was opened once, after everything had been decided. " if "test" in report else ""
+    return (
+        f"{opened}Accuracies weigh classes, and their laboratories, alike; intervals are from resampling whole groups."
     )
+
+
+def _interval(found: dict[str, Any], of: str) -> str:
+    bounds = f" (95% interval over groups {found['low']:.3f} to {found['high']:.3f})" if "low" in found else ""
+    explained = f"; **explained by a control: {', '.join(found['explained_by'])}**" if found.get("explained_by") else ""
+    return f"{found[of]:.3f}{bounds}{explained}"
 
 
 def _software(versions: dict[str, str]) -> str:

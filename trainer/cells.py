@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from edge.errors import WbcError
 from edge.vision import nuclei, tiling
@@ -16,8 +17,49 @@ from trainer import manifest, pictures
 from trainer.errors import DataError
 from trainer.manifest import LabelledField
 
+PART = 1024
+"""Cells that are looked at together, where all would be too much memory."""
+
 MOST_UNREADABLE = 0.02
 """Share of unreadable pictures over which a data set is refused."""
+
+
+class Chosen:
+    """Some tiles of an array, in an order, without a copy of them: parts of a data set share what was read once.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Shape (m, side, side, 3), uint8.
+    rows : ndarray
+        Shape (n,), int64, which of them.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -> None:
+        self.pixels, self.rows = pixels, rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the chosen tiles: (n, side, side, 3)."""
+        return (len(self.rows), *self.pixels.shape[1:])
+
+    def __len__(self) -> int:
+        """Return the number of chosen tiles."""
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> NDArray[np.uint8]:
+        """Copy tiles, or parts of them, indexed as an array would be."""
+        first, *within = index if isinstance(index, tuple) else (index,)
+        if first is Ellipsis:
+            return np.asarray(np.asarray(self)[index])
+        return np.asarray(self.pixels[(self.rows[first], *within)])
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Copy all of them."""
+        return np.asarray(self.pixels[self.rows], dtype)
+
+
+Tiles = NDArray[np.uint8] | Chosen
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +68,7 @@ class Cells:
 
     Attributes
     ----------
-    tiles : ndarray
+    tiles : ndarray or Chosen
         Shape (n, side, side, 3), uint8, BGR, white-balanced, at the model's scale.
     labels : ndarray
         Shape (n,), int64, index into ``classes``.
@@ -40,7 +82,7 @@ class Cells:
         Why the others were not, a line each.
     """
 
-    tiles: NDArray[np.uint8]
+    tiles: Tiles
     labels: NDArray[np.int64]
     fields: NDArray[np.int64]
     classes: tuple[str, ...]
@@ -52,8 +94,34 @@ class Cells:
         return np.array([getattr(source, attribute) for source in self.sources])[self.fields]
 
     def where(self, chosen: NDArray[np.bool_]) -> Cells:
-        """Return the chosen cells only; ``chosen`` is a mask of shape (n,)."""
-        return replace(self, tiles=self.tiles[chosen], labels=self.labels[chosen], fields=self.fields[chosen])
+        """Return the chosen cells only, without copying tiles; ``chosen`` is a mask of shape (n,)."""
+        rows = np.flatnonzero(chosen)
+        held = self.tiles
+        tiles = Chosen(held.pixels, held.rows[rows]) if isinstance(held, Chosen) else Chosen(held, rows)
+        return replace(self, tiles=tiles, labels=self.labels[chosen], fields=self.fields[chosen])
+
+    def middles(self, side_px: int, rows: Any = slice(None)) -> NDArray[np.uint8]:
+        """Copy the middle of tiles.
+
+        Parameters
+        ----------
+        side_px : int
+            Side of the middle, at most the tiles'.
+        rows : slice or ndarray
+            Which cells; a part at a time, since all are gigabytes.
+
+        Returns
+        -------
+        ndarray
+            Shape (n, side_px, side_px, 3), uint8, BGR.
+        """
+        margin = (self.tiles.shape[1] - side_px) // 2
+        middle = slice(margin, margin + side_px)
+        return np.array(self.tiles[rows, middle, middle])
+
+    def parts(self) -> Iterator[slice]:
+        """Go through the cells a handy number at a time."""
+        return (slice(start, start + PART) for start in range(0, len(self.labels), PART))
 
 
 def together(first: Cells, second: Cells) -> Cells:
@@ -70,7 +138,7 @@ def together(first: Cells, second: Cells) -> Cells:
         Those of the first, then those of the second.
     """
     return Cells(
-        np.concatenate([first.tiles, second.tiles]),
+        np.concatenate([np.asarray(first.tiles), np.asarray(second.tiles)]),
         np.concatenate([first.labels, second.labels]),
         np.concatenate([first.fields, second.fields + len(first.sources)]),
         first.classes,

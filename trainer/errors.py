@@ -13,6 +13,12 @@ class TrainingFailed(WbcError, ArithmeticError):
     exit_code = 61
 
 
+class OutOfMemory(WbcError, MemoryError):
+    """Raised when a batch does not fit into the memory of the machine that trains."""
+
+    exit_code = 62
+
+
 class WeightsUnavailable(WbcError, OSError):
     """Raised when pretrained weights can neither be downloaded nor read from a file."""
 

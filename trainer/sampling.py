@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -81,7 +82,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     def __init__(self, cells: Cells, side_px: int, batch: int, steps: int, settings: Augmentation, seed: int) -> None:
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=4)
         self._cells, self._side, self._batch, self._steps = cells, side_px, batch, steps
-        self._settings, self._seed, self._epoch = settings, seed, 0
+        self._settings, self._seed = settings, seed
+        self.epoch = 0
         self._cumulative = np.cumsum(weights(cells))
         self._labs = cells.of("lab")
         self._stains = _stains(cells, side_px, self._labs)
@@ -92,17 +94,25 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def on_epoch_end(self) -> None:
         """Go on to other cells and other augmentation."""
-        self._epoch += 1
+        self.epoch += 1
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Draw batch ``index``: tiles, float32 0 to 255, (batch, side, side, 3), and one-hot classes."""
-        rng = np.random.default_rng((self._seed, self._epoch, index))
-        drawn = np.searchsorted(self._cumulative, rng.random(self._batch) * self._cumulative[-1])
-        drawn = np.minimum(drawn, len(self._cumulative) - 1)
+        rng = np.random.default_rng((self._seed, self.epoch, index))
+        drawn = self._draw(rng)
         tiles = augment.warp(self._cells.tiles[drawn], self._side, self._settings, rng)
         tiles = self._restain(tiles, self._labs[drawn], rng)
         tiles = augment.camera(tiles, self._settings, rng)
         return tiles.astype(np.float32), np.eye(len(self._cells.classes), dtype=np.float32)[self._cells.labels[drawn]]
+
+    def pictures(self, epoch: int, index: int) -> list[Path]:
+        """Name the pictures that batch ``index`` of an epoch holds cells of, in order."""
+        drawn = self._draw(np.random.default_rng((self._seed, epoch, index)))
+        return [self._cells.sources[field].path for field in np.unique(self._cells.fields[drawn]).tolist()]
+
+    def _draw(self, rng: np.random.Generator) -> NDArray[np.intp]:
+        drawn = np.searchsorted(self._cumulative, rng.random(self._batch) * self._cumulative[-1])
+        return np.asarray(np.minimum(drawn, len(self._cumulative) - 1), np.intp)
 
     def _restain(self, tiles: augment.Tiles, labs: NDArray[np.str_], rng: np.random.Generator) -> augment.Tiles:
         if len(self._stains.by_lab) < 2:
@@ -139,14 +149,9 @@ def foreign_donor(by_lab: dict[str, NDArray[np.int64]], lab: str, rng: np.random
 
 
 def _stains(cells: Cells, side_px: int, labs: NDArray[np.str_]) -> _Stains:
-    margin = (cells.tiles.shape[1] - side_px) // 2
-    middle = slice(margin, margin + side_px)
-    chunks = [
-        augment.stain_statistics(cells.tiles[start : start + 1024, middle, middle])
-        for start in range(0, len(cells.tiles), 1024)
-    ]
+    parts = [augment.stain_statistics(cells.middles(side_px, part)) for part in cells.parts()]
     return _Stains(
-        np.concatenate([mean for mean, _ in chunks]),
-        np.concatenate([covariance for _, covariance in chunks]),
+        np.concatenate([mean for mean, _ in parts]),
+        np.concatenate([covariance for _, covariance in parts]),
         {str(lab): np.flatnonzero(labs == lab) for lab in np.unique(labs)},
     )

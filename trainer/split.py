@@ -84,3 +84,33 @@ def by_group(fields: Sequence[LabelledField], hold_out: Sequence[str], folds: in
                 "Hold out less, or add fields of another slide",
             )
     return Parts(frozenset(test), tuple(frozenset(fold) for fold in dealt if fold))
+
+
+def by_laboratory(fields: Sequence[LabelledField]) -> list[tuple[str, frozenset[str]]]:
+    """Choose what to leave out so that a network meets a laboratory for the first time.
+
+    A class of a laboratory is left out where another laboratory has that class too: elsewhere class and laboratory
+    cannot be told apart, and a network that never saw a class says nothing of it.
+
+    Parameters
+    ----------
+    fields : sequence of LabelledField
+        The training part.
+
+    Returns
+    -------
+    list of (str, frozenset of str)
+        Name of each laboratory and its groups of classes that others have too; empty when no two share a class.
+    """
+    labs_of: dict[str, set[str]] = defaultdict(set)
+    for field in fields:
+        labs_of[field.label].add(field.lab)
+    left_out: dict[str, set[str]] = defaultdict(set)
+    for field in fields:
+        if len(labs_of[field.label]) > 1:
+            left_out[field.lab].add(field.group)
+    # A group with a class that no other laboratory has stays, whatever else is in it.
+    for field in fields:
+        if len(labs_of[field.label]) == 1:
+            left_out[field.lab].discard(field.group)
+    return [(lab, frozenset(groups)) for lab, groups in sorted(left_out.items()) if groups]

@@ -75,10 +75,93 @@ def expected_calibration_error(probabilities: NDArray[np.float64], labels: NDArr
     float
         0 (perfect) to 1.
     """
+    occupied = reliability(probabilities, labels, bins)
+    return sum(row["share"] * abs(row["accuracy"] - row["confidence"]) for row in occupied)
+
+
+def reliability(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], bins: int = 10
+) -> list[dict[str, float]]:
+    """Compare confidence with accuracy in bins of confidence: the reliability diagram.
+
+    Parameters
+    ----------
+    probabilities : ndarray
+        Shape (n, classes).
+    labels : ndarray
+        Shape (n,), true class.
+    bins : int
+        Number of bins of equal width.
+
+    Returns
+    -------
+    list of dict
+        Of each bin that is not empty, in order: mean ``confidence``, ``accuracy``, and ``share`` of all, 0 to 1.
+    """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    gap = 0.0
-    for members in (bin_of == occupied for occupied in np.unique(bin_of)):
-        gap += abs(float(right[members].mean() - confidence[members].mean())) * float(members.mean())
-    return gap
+    return [
+        {
+            "confidence": float(confidence[members].mean()),
+            "accuracy": float(right[members].mean()),
+            "share": float(members.mean()),
+        }
+        for members in (bin_of == occupied for occupied in np.unique(bin_of))
+    ]
+
+
+def risk_coverage(
+    confidence: NDArray[np.float64], right: NDArray[np.bool_], points: int = 50
+) -> dict[str, list[float]]:
+    """Measure how often the most certain are wrong (El-Yaniv and Wiener 2010, "Selective classification").
+
+    Parameters
+    ----------
+    confidence : ndarray
+        Shape (n,), n at least 1.
+    right : ndarray
+        Shape (n,), bool.
+    points : int
+        Points of the curve at most.
+
+    Returns
+    -------
+    dict
+        ``coverage``, rising shares of all, the most certain first, to 1; ``risk``, share of wrong ones among them.
+    """
+    # Of equally certain ones the wrong come first: a curve must not profit from the order of its input.
+    wrong = ~right[np.lexsort((right, -confidence))]
+    risk = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
+    chosen = np.unique(np.linspace(0, len(wrong) - 1, points).round().astype(int))
+    return {"coverage": ((chosen + 1) / len(wrong)).tolist(), "risk": risk[chosen].tolist()}
+
+
+def share_with_interval(
+    chosen: NDArray[np.bool_], weights: NDArray[np.float64], groups: NDArray[np.str_], seed: int
+) -> dict[str, float]:
+    """Weighted share with a 95% interval from resampling whole groups.
+
+    Parameters
+    ----------
+    chosen : ndarray
+        Shape (n,), bool, n at least 1.
+    weights : ndarray
+        Shape (n,), at least 0.
+    groups : ndarray
+        Shape (n,), the unit that is resampled.
+    seed : int
+        Seed of the resampling.
+
+    Returns
+    -------
+    dict
+        ``share``, ``low``, ``high``.
+    """
+    names, members = np.unique(groups, return_inverse=True)
+    whole = np.bincount(members, weights)
+    part = np.bincount(members, weights * chosen)
+    drawn = np.random.default_rng(seed).integers(0, len(names), (RESAMPLES, len(names)))
+    found = part[drawn].sum(axis=1) / np.maximum(whole[drawn].sum(axis=1), 1e-12)
+    low, high = np.quantile(found, (0.025, 0.975)).tolist()
+    return {"share": float(part.sum() / whole.sum()), "low": low, "high": high}

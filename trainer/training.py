@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import datetime
-import math
+import hashlib
 import platform
-import re
 import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import msgspec
@@ -22,19 +20,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
-from edge.errors import ConfigurationError, OutputError
+from edge.errors import OutputError
 from edge.model import run as _run
-from edge.model.description import NAME, Tiling, Training
+from edge.model.description import Tiling, Training
 from edge.model.run import Run
-from edge.vision import scale
-from trainer import calibrate, card, controls, evaluate, manifest, simulated, split
-from trainer.augment import Augmentation
+from trainer import calibrate, card, controls, evaluate, figures, manifest, report, simulated, split
 from trainer.cells import Cells, extract, together
-from trainer.errors import TrainingFailed
+from trainer.checkpoint import Checkpoints
 from trainer.evaluate import Judged
-from trainer.manifest import LabelledField
-from trainer.networks import NETWORKS
-from trainer.sampling import Batches, weights
+from trainer.learning import Surroundings, shared, train
+from trainer.report import Material, Shown
+from trainer.sampling import weights
+from trainer.settings import Settings
+from trainer.split import Parts
+from trainer.validation import cross_validate, leave_out, with_shuffled_labels
 
 MARGIN = 1.5
 """Tiles are cut so much larger than the network's, so that they can be turned and zoomed without an empty corner."""
@@ -42,69 +41,20 @@ MARGIN = 1.5
 MOST_HELD_OUT = 6000
 """Tiles of the test part that the run keeps for the converter's parity check, of whole fields."""
 
+LOGS = "logs"
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything that decides what a run makes, besides the data.
 
-    Attributes
-    ----------
-    name : str
-        Name of the model: letters, digits and ``._-``.
-    network : str
-        One of :data:`trainer.networks.NETWORKS`.
-    um_per_px : float
-        Scale of the model.
-    tile_px : int
-        Side of a tile.
-    steps : int
-        Optimizer steps.
-    batch : int
-        Tiles a step.
-    learning_rate : float
-        Highest learning rate of the cosine schedule.
-    label_smoothing : float
-        Share of each label given to all classes alike.
-    background_class : str or None
-        Class of cells outside a field's mask.
-    simulate : int
-        Number of fields of each kind to draw and train on besides, see :mod:`trainer.simulated`; 0 is none.
-    least_probability : float
-        Frames less certain are indeterminate.
-    seed : int
-        Seed of weights, batches and augmentation.
-    augmentation : Augmentation
-        How strongly tiles are varied.
+class _Data(NamedTuple):
+    """A data set, cut and split; all cells are in one array, and the parts are views of it."""
 
-    Raises
-    ------
-    ConfigurationError
-        When the name is none that a bundle may have, or the network is unknown.
-    ScaleError
-        When the scale is none of a microscope.
-    """
-
-    name: str = "model"
-    network: str = "cell-dense"
-    um_per_px: float = 0.5
-    tile_px: int = 64
-    steps: int = 1500
-    batch: int = 96
-    learning_rate: float = 4e-3
-    label_smoothing: float = 0.05
-    background_class: str | None = "normal"
-    simulate: int = 0
-    least_probability: float = 0.7
-    seed: int = 0
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    def __post_init__(self) -> None:
-        """Refuse now what would be refused after hours of training."""
-        if not re.fullmatch(NAME, self.name):
-            raise ConfigurationError(f"name {self.name!r}", "a model's is made of letters, digits and ._-")
-        if self.network not in NETWORKS:
-            raise ConfigurationError(f"network {self.network!r}", f"unknown; there are {', '.join(NETWORKS)}")
-        scale.check(self.um_per_px)
+    training: Cells
+    always: NDArray[np.bool_]
+    test: Cells
+    folds: list[frozenset[str]]
+    laboratories: list[tuple[str, frozenset[str]]]
+    parts: Parts
+    unreadable: tuple[str, ...]
+    digest: str
 
 
 def fit(
@@ -115,11 +65,14 @@ def fit(
     relabel: Mapping[str, str] | None = None,
     hold_out: Sequence[str] = (),
     folds: int = 3,
+    leave_out_laboratories: bool = False,
     licence: str = "not stated",
     data: Sequence[str] = (),
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Run:
     """Train a network on labelled fields and write everything that the converter and a reader need.
+
+    A run that is stopped is taken up again by the same call: at the epoch that it had reached.
 
     Parameters
     ----------
@@ -132,9 +85,11 @@ def fit(
     relabel : mapping of str to str, optional
         New names of labels.
     hold_out : sequence of str
-        Groups or laboratories that neither training nor calibration sees; the test part.
+        Groups or laboratories that neither training nor calibration sees; the test part, opened once, at the end.
     folds : int
         Folds of the cross-validation that the decision is fitted on; the final network sees all of them.
+    leave_out_laboratories : bool
+        Measure besides how each laboratory is judged by a network that never saw it, where classes are shared.
     licence : str
         What the network may be used for.
     data : sequence of str
@@ -145,7 +100,7 @@ def fit(
     Returns
     -------
     Run
-        What was written.
+        What was written; its ``metrics`` are what ``trainer fit`` prints.
 
     Raises
     ------
@@ -153,6 +108,10 @@ def fit(
         When the data cannot be trained on.
     TrainingFailed
         When the loss is no number.
+    OutOfMemory
+        When a batch does not fit into memory.
+    ConfigurationError
+        When there are fewer devices than asked for.
     OutputError
         When the folder cannot be written.
     """
@@ -164,6 +123,30 @@ def fit(
         (out / _run.DESCRIPTION).unlink(missing_ok=True)
         # Whether anything can be written there shows now or after hours of training.
         tempfile.TemporaryFile(dir=out).close()
+    found = _prepare(sources, classes, parts, settings, progress)
+    checkpoints = Checkpoints(out, _key(found, settings))
+    around = Surroundings(progress, checkpoints, out / LOGS)
+    with shared(settings.devices):
+        run, told, network, material, arrays = _learn(found, settings, around, licence, data, leave_out_laboratories)
+    with _writing(out):
+        network.save(out / _run.NETWORK)
+        for name, array in arrays.items():
+            np.save(out / name, array, allow_pickle=False)
+        (out / _run.REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=2))
+        (out / _run.CARD).write_text(card.write(run, told), encoding="utf-8")
+        (out / report.PAGE).write_text(report.page(run, told, material), encoding="utf-8")
+        _run.write(run, out)
+        checkpoints.clear()
+    return run
+
+
+def _prepare(
+    sources: Sequence[manifest.LabelledField],
+    classes: tuple[str, ...],
+    parts: Parts,
+    settings: Settings,
+    progress: Callable[[str, int, int], None],
+) -> _Data:
     larger = round(settings.tile_px * MARGIN / 2) * 2
     cells = extract(
         sources,
@@ -173,61 +156,139 @@ def fit(
         settings.background_class if settings.background_class in classes else None,
         lambda done: progress("reading fields", done, len(sources)),
     )
-    digest = manifest.fingerprint(cells.sources)
-    groups = cells.of("group")
-    training, test = (cells.where(np.isin(groups, sorted(part))) for part in (parts.training, parts.test))
+    digest, unreadable = manifest.fingerprint(cells.sources), cells.unreadable
+    if settings.simulate:
+        drawn = simulated.cells(
+            classes,
+            settings.background_class or "",
+            settings.simulate,
+            settings.um_per_px,
+            larger,
+            settings.seed,
+            lambda done: progress("drawing fields", done, simulated.KINDS * settings.simulate),
+        )
+        cells = together(cells, drawn)
+    groups, is_drawn = cells.of("group"), cells.of("lab") == simulated.LAB
+    in_test = np.isin(groups, sorted(parts.test)) & ~is_drawn
+    training = cells.where(~in_test)
     # Fields without a nucleus are in no fold.
     dealt = [fold for fold in parts.folds if np.isin(groups, sorted(fold)).any()]
-    del cells
-    drawn = _draw(classes, larger, settings, progress) if settings.simulate else None
-    validated = _cross_validate(training, drawn, dealt, settings, progress)
-    network = _train(_with(training, drawn), settings, "training", progress)
-    judged = evaluate.judge(network, training, settings.tile_px)
+    trained_on = [source for source in sources if source.group not in parts.test]
+    return _Data(
+        training,
+        is_drawn[~in_test],
+        cells.where(in_test),
+        dealt,
+        split.by_laboratory(trained_on),
+        parts,
+        unreadable,
+        digest,
+    )
+
+
+def _key(found: _Data, settings: Settings) -> str:
+    """Digest all that decides the weights."""
+    decides = (found.digest, sorted(map(sorted, found.folds)), settings, _software())
+    return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:16]
+
+
+def _learn(
+    found: _Data,
+    settings: Settings,
+    around: Surroundings,
+    licence: str,
+    data: Sequence[str],
+    leave_out_laboratories: bool,
+) -> tuple[Run, dict[str, Any], Any, Material, dict[str, NDArray[Any]]]:
+    training, test, side_px = found.training, found.test, settings.tile_px
+    real = training.where(~found.always)
+    validated = cross_validate(training, found.always, found.folds, settings, around)
+    network = train(training, settings, "training", around)
+    judged = evaluate.judge(network, real, side_px)
     mean, whitening = calibrate.fit_novelty(judged.embeddings, judged.cell_weights)
     whitening = (whitening / validated.refuses).astype(np.float32)
     decision = calibrate.fit_decision(
         validated.held_out, validated.restained, settings.least_probability, validated.warns / validated.refuses
     )
-    report: dict[str, Any] = {
-        "cross-validated": evaluate.figures(validated.held_out, validated.novelty, decision, settings.seed),
-        "cross-validated, restained": evaluate.figures(validated.restained, None, decision, settings.seed),
+    told: dict[str, Any] = {
+        "cross-validated": figures.figures(validated.held_out, validated.novelty, decision, settings.seed),
+        "cross-validated, restained": figures.figures(validated.restained, None, decision, settings.seed),
     }
+    if leave_out_laboratories and found.laboratories:
+        left_out = leave_out(training, found.always, found.laboratories, settings, around)
+        told["laboratories left out"] = figures.figures(left_out, None, decision, settings.seed)
+    shown = [
+        Shown(
+            "cross-validated",
+            validated.held_out,
+            decision,
+            validated.novelty,
+            validated.networks,
+            validated.folds,
+            real.sources,
+        )
+    ]
     if len(test.labels):
-        tested = evaluate.judge(network, test, settings.tile_px)
-        report["test"] = evaluate.figures(tested, tested.distances(mean, whitening), decision, settings.seed)
-    report["controls"] = {"mean colour": controls.mean_colour(training, test, dealt, settings.tile_px)}
+        # The test part is looked at here, once: nothing is decided after it.
+        tested = evaluate.judge(network, test, side_px)
+        distances = tested.distances(mean, whitening)
+        told["test"] = figures.figures(tested, distances, decision, settings.seed)
+        only = np.zeros(len(tested.labels), np.int64)
+        shown.append(Shown("test", tested, decision, distances, (network,), only, test.sources))
+    told["controls"] = _controls(found, real, settings, around)
+    figures.mark_explained(told)
     now = datetime.datetime.now(datetime.UTC)
     run = Run(
         name=settings.name,
         version=now.strftime("%Y.%m.%d"),
         created=now.isoformat(timespec="seconds"),
-        classes=classes,
+        classes=training.classes,
         um_per_px=settings.um_per_px,
-        tiling=Tiling(strategy="nuclei", tile_px=settings.tile_px),
+        tiling=Tiling(strategy="nuclei", tile_px=side_px),
         decision=decision,
         training=Training(
-            data=tuple(data) or tuple(sorted({source.lab for source in sources})),
+            data=tuple(data) or tuple(sorted({source.lab for source in real.sources if source.lab != simulated.LAB})),
             licence=licence,
-            held_out_groups=tuple(sorted(parts.test)),
+            held_out_groups=tuple(sorted(found.parts.test)),
             command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-            software={
-                "wbc-edge": __version__,
-                "python": platform.python_version(),
-                **{name: version(name) for name in ("keras", "tensorflow", "numpy")},
-            },
+            software=_software(),
         ),
-        metrics=evaluate.headline(report),
+        metrics=figures.headline(told),
     )
-    report |= {"data_sha256": digest, "settings": msgspec.to_builtins(settings)}
-    arrays = _arrays(training, test, settings) | {_run.NOVELTY: np.vstack([mean[None], whitening])}
-    with _writing(out):
-        network.save(out / _run.NETWORK)
-        for name, array in arrays.items():
-            np.save(out / name, array, allow_pickle=False)
-        (out / _run.REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
-        (out / _run.CARD).write_text(card.write(run, report), encoding="utf-8")
-        _run.write(run, out)
-    return run
+    told |= {
+        "test_part_opened": int("test" in told),
+        "data_sha256": found.digest,
+        "unreadable": found.unreadable,
+        "parameters": int(network.count_params()),
+        "settings": msgspec.to_builtins(settings),
+    }
+    arrays = _arrays(real, test, settings) | {_run.NOVELTY: np.vstack([mean[None], whitening])}
+    return run, told, network, Material(shown, settings.um_per_px, side_px), arrays
+
+
+def _controls(
+    found: _Data, real: Cells, settings: Settings, around: Surroundings
+) -> dict[str, dict[str, dict[str, Any]]]:
+    looks = {"mean colour": controls.mean_colour, "background only": controls.background_only(settings.um_per_px)}
+    told = {name: controls.read(look, real, found.test, found.folds, settings.tile_px) for name, look in looks.items()}
+    knowing_nothing = with_shuffled_labels(found.training, found.always, found.folds[0], settings, around)
+    told["shuffled labels"] = {"fold 1": _of_network(knowing_nothing, settings)}
+    return told
+
+
+def _of_network(judged: Judged, settings: Settings) -> dict[str, Any]:
+    """Measure a network without a decision: the shares of its tiles are its probabilities."""
+    cells = np.array([evidence.cells for evidence in judged.evidence])
+    return figures.plain(cells / cells.sum(axis=1, keepdims=True), judged, settings.seed)
+
+
+def _software() -> dict[str, str]:
+    engine = keras.backend.backend()
+    return {
+        "wbc-edge": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("keras", engine, "numpy")},
+    }
 
 
 @contextmanager
@@ -240,95 +301,6 @@ def _writing(out: Path) -> Iterator[None]:
         ) from error
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Validated:
-    held_out: Judged
-    restained: Judged
-    novelty: NDArray[np.float64]
-    warns: float
-    refuses: float
-
-
-def _draw(
-    classes: tuple[str, ...], side_px: int, settings: Settings, progress: Callable[[str, int, int], None]
-) -> Cells:
-    return simulated.cells(
-        classes,
-        settings.background_class or "",
-        settings.simulate,
-        settings.um_per_px,
-        side_px,
-        settings.seed,
-        lambda done: progress("drawing fields", done, simulated.KINDS * settings.simulate),
-    )
-
-
-def _with(cells: Cells, drawn: Cells | None) -> Cells:
-    return cells if drawn is None else together(cells, drawn)
-
-
-def _cross_validate(
-    training: Cells,
-    drawn: Cells | None,
-    folds: Sequence[frozenset[str]],
-    settings: Settings,
-    progress: Callable[[str, int, int], None],
-) -> _Validated:
-    groups, labs = training.of("group"), training.of("lab")
-    held_out, restained, known, foreign, distances = [], [], [], [], []
-    for number, fold in enumerate(folds, start=1):
-        outside = np.isin(groups, sorted(fold))
-        seen, unseen = training.where(~outside), training.where(outside)
-        network = _train(_with(seen, drawn), settings, f"fold {number} of {len(folds)}", progress)
-        judged = evaluate.judge(network, seen, settings.tile_px)
-        mean, whitening = calibrate.fit_novelty(judged.embeddings, judged.cell_weights)
-        held_out.append(evaluate.judge(network, unseen, settings.tile_px))
-        dressed = evaluate.restained(unseen, seen, settings.tile_px, settings.seed)
-        restained.append(evaluate.judge(network, dressed, settings.tile_px))
-        distance = held_out[-1].distances(mean, whitening)
-        is_known = np.isin(held_out[-1].labs, np.unique(labs[~outside]))
-        known.append(distance[is_known])
-        foreign.append(distance[~is_known])
-        distances.append(distance)
-    warns, refuses = calibrate.novelty_thresholds(np.concatenate(known), np.concatenate(foreign))
-    return _Validated(
-        evaluate.joined(held_out), evaluate.joined(restained), np.concatenate(distances) / refuses, warns, refuses
-    )
-
-
-def _train(training: Cells, settings: Settings, stage: str, progress: Callable[[str, int, int], None]) -> Any:
-    keras.utils.set_random_seed(settings.seed)
-    network = NETWORKS[settings.network](settings.tile_px, len(training.classes))
-    logits_only = keras.Model(network.input, network.outputs[0])
-    warm_up = max(1, settings.steps // 12)
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, settings.steps - warm_up), warmup_target=settings.learning_rate, warmup_steps=warm_up, alpha=0.01
-    )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-3, use_ema=True, ema_momentum=0.99)
-    # Otherwise the first step makes its variables, and TensorFlow traces and compiles that step all over again.
-    optimizer.build(logits_only.trainable_variables)
-    logits_only.compile(
-        optimizer=optimizer,
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing),
-    )
-    batches = Batches(training, settings.tile_px, settings.batch, settings.steps, settings.augmentation, settings.seed)
-    logits_only.fit(batches, epochs=1, verbose=0, callbacks=[_Watch(settings.steps, stage, progress)])
-    return network
-
-
-class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
-    def __init__(self, steps: int, stage: str, progress: Callable[[str, int, int], None]) -> None:
-        super().__init__()
-        self._steps, self._stage, self._progress = steps, stage, progress
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Report progress; stop at a loss that is no number."""
-        loss = (logs or {}).get("loss", 0.0)
-        if not math.isfinite(loss):
-            raise TrainingFailed(f"training, step {batch + 1}", f"the loss is {loss}", "Lower --learning-rate")
-        self._progress(self._stage, batch + 1, self._steps)
-
-
 def _arrays(training: Cells, test: Cells, settings: Settings) -> dict[str, NDArray[Any]]:
     rng = np.random.default_rng(settings.seed)
     representative = rng.choice(len(training.labels), min(400, len(training.labels)), p=weights(training))
@@ -338,16 +310,14 @@ def _arrays(training: Cells, test: Cells, settings: Settings) -> dict[str, NDArr
     enough[0] = True
     fields = np.sort(shuffled[enough])
     kept = np.isin(held_out.fields, fields)
-    margin = (training.tiles.shape[1] - settings.tile_px) // 2
-    middle = slice(margin, margin + settings.tile_px)
     return {
-        _run.CALIBRATION: training.tiles[representative][:, middle, middle],
-        _run.HELD_OUT_TILES: held_out.tiles[kept][:, middle, middle],
+        _run.CALIBRATION: training.middles(settings.tile_px, representative),
+        _run.HELD_OUT_TILES: held_out.middles(settings.tile_px, kept),
         _run.HELD_OUT_LABELS: held_out.labels[kept],
         _run.HELD_OUT_FIELDS: np.searchsorted(fields, held_out.fields[kept]),
         _run.HELD_OUT_SOURCES: np.array([_origin(held_out.sources[field]) for field in fields]),
     }
 
 
-def _origin(source: LabelledField) -> tuple[str, str, str]:
+def _origin(source: manifest.LabelledField) -> tuple[str, str, str]:
     return source.label, source.group, source.lab

@@ -43,7 +43,11 @@ def run():
 
 def figures(auroc, **others):
     shares = {"fields": 12.0, "ALL": 0.75, "normal": 0.0, "indeterminate": 0.25}
-    return {"verdicts": {"ALL, a": shares}, "pairs": {"ALL against normal, a": {"auroc": auroc, **others}}}
+    return {
+        "verdicts": {"ALL, a": shares},
+        "accuracy": {"share": 0.9, "low": 0.8, "high": 0.95},
+        "pairs": {"ALL against normal, a": {"auroc": auroc, **others}},
+    }
 
 
 def test_it_says_what_the_model_is_and_must_not_be_believed(run):
@@ -52,6 +56,7 @@ def test_it_says_what_the_model_is_and_must_not_be_believed(run):
         "decided": 0.75,
         "accuracy_of_decided": 1.0,
         "calibration_error": 0.031,
+        "risk_at_80_percent_coverage": 0.024,
     }
     controls = {"mean colour": {"cross-validated": figures(0.61)}}
     told = card.write(run, {"cross-validated": cross_validated, "controls": controls})
@@ -65,9 +70,11 @@ def test_it_says_what_the_model_is_and_must_not_be_believed(run):
         "Held out of training and calibration: slide-19.",
         "| ALL, a | 12 | 75.0% | 0.0% | 25.0% |",
         "AUROC ALL against normal, a: 0.970 (95% interval over groups 0.900 to 0.990)",
-        "control: mean colour only",
+        "control: mean colour, cross-validated",
         "AUROC ALL against normal, a: 0.610",
         "expected calibration error 0.031",
+        "risk at 80% coverage 2.4%",
+        "Accuracy of the most probable class: 0.900",
         "    trainer fit fields.csv",
         "keras 3.15",
     ):
@@ -78,4 +85,11 @@ def test_a_part_that_was_not_measured_is_not_shown(run):
     told = card.write(run, {"controls": {"mean colour": {"cross-validated": figures(0.61)}}})
     assert "### Test" not in told
     assert "### Cross-validated" not in told
-    assert "### Control: mean colour only, test" not in told
+    assert "### control: mean colour, test" not in told
+
+
+def test_a_headline_that_a_control_explains_is_marked(run):
+    explained = figures(0.97, low=0.9, high=0.99, explained_by=["mean colour"]) | {"fields": 12}
+    told = card.write(run, {"test": explained, "controls": {"mean colour": {"test": figures(0.95)}}})
+    assert "(95% interval over groups 0.900 to 0.990); **explained by a control: mean colour**" in told
+    assert "opened once" in told

@@ -131,3 +131,25 @@ def test_a_class_without_a_nucleus_is_refused(drawn, tmp_path, write_manifest):
     path = write_manifest([next(row for row in drawn if row[1] == "ALL"), ("blank.png", "MM", "g", "l", "0.5")])
     with pytest.raises(DataError, match="class 'MM': no nucleus"):
         extract(manifest.read([path]), ("ALL", "MM"), UM_PER_PX, 48)
+
+
+def test_parts_of_a_data_set_share_its_tiles_and_index_as_they_would(make_cells):
+    cells = make_cells([("ALL", "a", "a1"), ("normal", "a", "a2"), ("MM", "b", "b1")])
+    mask = cells.labels != 1
+    part = cells.where(mask)
+    twice = part.where(part.labels == 2)
+    assert part.tiles.pixels is twice.tiles.pixels is cells.tiles
+    expected = cells.tiles[mask]
+    assert part.tiles.shape == expected.shape
+    assert len(part.tiles) == len(expected)
+    for index in (3, slice(2, 5), np.array([4, 0]), (slice(1, 3), slice(5, 9)), (..., 0), expected[:, 0, 0, 0] > 100):
+        assert np.array_equal(part.tiles[index], expected[index])
+    assert np.array_equal(np.asarray(twice.tiles), cells.tiles[cells.labels == 2])
+
+
+def test_middles_are_copies(make_cells):
+    cells = make_cells([("ALL", "a", "a1")], side_px=48)
+    before = cells.tiles.copy()
+    cells.middles(48)[:] = 0
+    assert np.array_equal(cells.tiles, before)
+    assert np.array_equal(cells.middles(32, slice(1, 3)), before[1:3, 8:40, 8:40])

@@ -1,4 +1,4 @@
-"""The reader of colour alone finds what colour tells and nothing else."""
+"""Readers of colour and of background find what these tell and nothing else; shuffled labels stay with their fields."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def two_classes(make_cells):
 
 def validated(cells):
     nothing = cells.where(np.zeros(len(cells.labels), bool))
-    return controls.mean_colour(cells, nothing, FOLDS, 32)["cross-validated"]
+    return controls.read(controls.mean_colour, cells, nothing, FOLDS, 32)["cross-validated"]
 
 
 def area(cells):
@@ -57,6 +57,46 @@ def test_the_test_part_is_read_by_a_reader_of_the_training_part(two_classes):
     two_classes.tiles[two_classes.labels == 0, ..., 0] //= 2
     groups = two_classes.of("group")
     training, test = (two_classes.where(np.isin(groups, part)) for part in (["g0", "g1", "g2"], ["g3"]))
-    found = controls.mean_colour(training, test, (frozenset({"g0"}), frozenset({"g1", "g2"})), 32)
+    found = controls.read(controls.mean_colour, training, test, (frozenset({"g0"}), frozenset({"g1", "g2"})), 32)
     assert found["test"]["verdicts"]["ALL, lab"]["ALL"] == 1
     assert found["test"]["verdicts"]["ALL, lab"]["fields"] == 10
+
+
+def put_nuclei(cells, of_all, of_normal):
+    """Draw a nucleus of the given chromatin, BGR, into the middle of each tile of glass."""
+    yy, xx = np.mgrid[:48, :48]
+    disc = (yy - 24) ** 2 + (xx - 24) ** 2 < 9**2
+    for tile, label in zip(cells.tiles, cells.labels, strict=True):
+        tile[disc] = of_all if label == 0 else of_normal
+
+
+def area_of_background(cells):
+    nothing = cells.where(np.zeros(len(cells.labels), bool))
+    found = controls.read(controls.background_only(0.5), cells, nothing, FOLDS, 48)["cross-validated"]
+    return found["pairs"]["ALL against normal, lab"]["auroc"]
+
+
+def test_nuclei_are_hidden_from_the_reader_of_the_background(two_classes):
+    rng = np.random.default_rng(0)
+    two_classes.tiles[:] = rng.integers(225, 240, two_classes.tiles.shape)
+    put_nuclei(two_classes, of_all=(140, 50, 90), of_normal=(150, 90, 120))
+    assert area(two_classes) > 0.99
+    assert 0.2 < area_of_background(two_classes) < 0.8
+
+
+def test_the_reader_of_the_background_sees_the_background(two_classes):
+    two_classes.tiles[:] = 235
+    two_classes.tiles[two_classes.labels == 0] -= 12
+    put_nuclei(two_classes, of_all=(140, 50, 90), of_normal=(140, 50, 90))
+    assert area_of_background(two_classes) > 0.99
+
+
+def test_shuffled_labels_are_as_many_and_alike_within_a_field(make_cells):
+    cells = make_cells(
+        [(label, "lab", f"g{number}") for number in range(12) for label in ("ALL", "normal")], per_field=3
+    )
+    dealt = controls.shuffled(cells, seed=1)
+    assert np.array_equal(np.bincount(dealt.labels), np.bincount(cells.labels))
+    assert not np.array_equal(dealt.labels, cells.labels)
+    for field in range(24):
+        assert len(set(dealt.labels[dealt.fields == field].tolist())) == 1

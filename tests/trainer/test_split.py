@@ -78,3 +78,26 @@ def test_a_class_must_be_left_in_two_folds():
 def test_fewer_groups_than_folds_make_fewer_folds():
     fields = fields_of([("ALL", "a1", "a"), ("MM", "a1", "a"), ("ALL", "b1", "b"), ("MM", "b1", "b")])
     assert sorted(map(sorted, split.by_group(fields, (), 5, 0).folds)) == [["a1"], ["b1"]]
+
+
+def test_a_laboratory_is_left_out_with_the_classes_that_others_have_too():
+    fields = fields_of(
+        [
+            ("ALL", "a1", "a"),
+            ("ALL", "a2", "a"),
+            ("normal", "a3", "a"),
+            ("MM", "b1", "b"),
+            ("normal", "c1", "c"),
+            ("normal", "c2", "c"),
+        ]
+    )
+    assert split.by_laboratory(fields) == [("a", frozenset({"a3"})), ("c", frozenset({"c1", "c2"}))]
+
+
+def test_where_no_class_is_shared_no_laboratory_can_be_left_out():
+    assert split.by_laboratory(fields_of([("ALL", "a1", "a"), ("MM", "b1", "b")])) == []
+
+
+def test_a_group_with_a_class_of_one_laboratory_stays_with_all_its_fields():
+    fields = fields_of([("ALL", "a1", "a"), ("normal", "a1", "a"), ("normal", "b1", "b")])
+    assert split.by_laboratory(fields) == [("b", frozenset({"b1"}))]

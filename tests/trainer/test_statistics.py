@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.metrics import roc_auc_score
 
-from trainer.statistics import auroc_with_interval, expected_calibration_error
+from trainer.statistics import (
+    auroc_with_interval,
+    expected_calibration_error,
+    reliability,
+    risk_coverage,
+    share_with_interval,
+)
 
 
 @given(st.integers(4, 40).flatmap(lambda n: st.tuples(*(arrays.arrays(int, n, elements=st.integers(0, 5)),) * 3)))
@@ -70,3 +76,35 @@ def test_errors_of_bins_do_not_cancel():
     probabilities = np.array([[0.95, 0.05]] * 10 + [[0.65, 0.35]] * 10)
     labels = np.array([0] * 5 + [1] * 5 + [0] * 10)
     assert expected_calibration_error(probabilities, labels) == pytest.approx((0.45 + 0.35) / 2)
+
+
+def test_a_reliability_diagram_has_a_bin_for_each_confidence_there_is():
+    probabilities = np.array([[0.95, 0.05]] * 10 + [[0.65, 0.35]] * 30)
+    bins = reliability(probabilities, np.array([0] * 5 + [1] * 5 + [0] * 30))
+    assert [row["confidence"] for row in bins] == pytest.approx([0.65, 0.95])
+    assert [row["accuracy"] for row in bins] == [1, 0.5]
+    assert [row["share"] for row in bins] == [0.75, 0.25]
+
+
+def test_risk_falls_with_coverage_when_certainty_means_something():
+    confidence = np.linspace(1, 0, 100)
+    curve = risk_coverage(confidence, np.arange(100) < 80)
+    assert curve["coverage"][-1] == 1
+    assert curve["risk"][-1] == pytest.approx(0.2)
+    assert np.interp(0.8, curve["coverage"], curve["risk"]) < 0.01
+    assert curve["risk"] == sorted(curve["risk"])
+
+
+def test_equal_certainty_profits_from_no_order():
+    right = np.array([True] * 9 + [False])
+    assert risk_coverage(np.ones(10), right) == risk_coverage(np.ones(10), right[::-1])
+    assert risk_coverage(np.ones(10), right)["risk"][0] == 1
+
+
+def test_a_share_has_an_interval_over_groups():
+    chosen, groups = np.arange(40) < 30, np.arange(40) // 10
+    found = share_with_interval(chosen, np.ones(40), groups, seed=0)
+    assert found["share"] == 0.75
+    assert (found["low"], found["high"]) == (0.25, 1)
+    weighted = share_with_interval(chosen, np.where(chosen, 1.0, 3.0), groups, seed=0)
+    assert weighted["share"] == pytest.approx(0.5)

@@ -42,6 +42,11 @@ A manifest is a CSV file in UTF-8 with a row a field and the columns
 @click.option("--relabel", multiple=True, metavar="OLD=NEW", help="Rename a label; repeatable.")
 @click.option("--hold-out", multiple=True, metavar="GROUP|LAB", help="Neither train nor calibrate on it; repeatable.")
 @click.option("--folds", default=3, show_default=True, type=click.IntRange(2), help="Folds of the cross-validation.")
+@click.option(
+    "--leave-out-laboratories",
+    is_flag=True,
+    help="Measure too how each laboratory is judged by a network that never saw it; a training each.",
+)
 @click.option("--steps", default=1500, show_default=True, type=click.IntRange(1), help="Optimizer steps.")
 @click.option("--batch", default=96, show_default=True, type=click.IntRange(2), help="Tiles a step.")
 @click.option("--tile", "tile_px", default=64, show_default=True, type=click.IntRange(16, 256), help="Side, pixels.")
@@ -69,6 +74,20 @@ A manifest is a CSV file in UTF-8 with a row a field and the columns
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of weights, batches and augmentation."
 )
+@click.option(
+    "--precision",
+    default="float32",
+    show_default=True,
+    type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]),
+    help="Of the activations while training; 16 bits are for GPUs.",
+)
+@click.option(
+    "--devices",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Accelerators that share a batch; needs jax.",
+)
 @click.option("--licence", default="not stated", show_default=True, help="What the network may be used for.")
 @click.option("--data", multiple=True, metavar="TEXT", help="A data set and its licence, for the card; repeatable.")
 @click.option("--verbose", is_flag=True, help="Show what TensorFlow says.")
@@ -76,11 +95,16 @@ A manifest is a CSV file in UTF-8 with a row a field and the columns
 def command(
     manifests: tuple[Path, ...], out: Path, relabel: tuple[str, ...], verbose: bool, as_json: bool, **options: Any
 ) -> None:
-    """Train a network on the labelled fields of MANIFESTS and write a run for `convert quantize`."""
+    """Train a network on the labelled fields of MANIFESTS and write a run for `convert quantize`.
+
+    The run holds report.html, one page with all figures, and the same figures in report.json. A training that was
+    stopped goes on, at the epoch that it had reached, when the same command is given again. KERAS_BACKEND chooses what
+    computes: tensorflow, jax or torch.
+    """
     pairs = [entry.partition("=") for entry in relabel]
     if any(not old or not new for old, _, new in pairs):
         raise click.BadParameter("give OLD=NEW", param_hint="--relabel")
-    outside = {name: options.pop(name) for name in ("hold_out", "folds", "licence", "data")}
+    outside = {name: options.pop(name) for name in ("hold_out", "folds", "leave_out_laboratories", "licence", "data")}
     # What TensorFlow's threads still say when the block below is over.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with only_our_lines(verbose) as terminal:

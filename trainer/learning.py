@@ -1,0 +1,237 @@
+"""Training one network: schedule, weight averaging, checkpoints, logs, and what stops it."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from edge.errors import ConfigurationError
+from trainer.cells import Cells
+from trainer.checkpoint import Checkpoints
+from trainer.errors import OutOfMemory, TrainingFailed
+from trainer.networks import NETWORKS
+from trainer.sampling import Batches
+from trainer.settings import Settings
+
+_NAMED = 3
+_SIGNS_OF_NO_MEMORY = ("resource_exhausted", "resourceexhausted", "out of memory", "outofmemory", "oom when allocating")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a training has to do with besides data and settings.
+
+    Attributes
+    ----------
+    progress : callable
+        Called with a stage's name, how much is done, and of how much.
+    checkpoints : Checkpoints or None
+        Where it goes on if it was stopped, and keeps each epoch; None: nowhere.
+    logs : Path or None
+        Folder of TensorBoard logs, a folder in it a network; None: no logs.
+    """
+
+    progress: Callable[[str, int, int], None] = lambda *_: None
+    checkpoints: Checkpoints | None = None
+    logs: Path | None = None
+
+
+def train(cells: Cells, settings: Settings, stage: str, around: Surroundings) -> Any:
+    """Train a network.
+
+    Adam with decoupled weight decay; a warm-up, then a cosine; the weights that are kept are an exponential average
+    over the steps (Polyak and Juditsky 1992), which carries further than the last ones.
+
+    Parameters
+    ----------
+    cells : Cells
+        All that it sees.
+    settings : Settings
+        How it is trained. The same settings, cells and processor give the same weights, interrupted or not.
+    stage : str
+        Which network of the run it is, for progress, checkpoints and logs.
+    around : Surroundings
+        Where progress, checkpoints and logs go.
+
+    Returns
+    -------
+    keras.Model
+        Tiles to logits and embedding, float32.
+
+    Raises
+    ------
+    TrainingFailed
+        When the loss is no number; says at which step, and on cells of which pictures.
+    OutOfMemory
+        When a batch does not fit; says which would.
+    OutputError
+        When a checkpoint cannot be written.
+    """
+    keras.utils.set_random_seed(settings.seed)
+    network, learner = _learner(settings, len(cells.classes))
+    batches = Batches(
+        cells, settings.tile_px, settings.batch, settings.steps_per_epoch, settings.augmentation, settings.seed
+    )
+    kept = around.checkpoints
+    batches.epoch = kept.restore(learner, stage) if kept else 0
+    callbacks: list[Any] = [_Watch(settings, stage, batches, around)]
+    # Keras writes these logs by TensorFlow, whichever back end computes.
+    if around.logs and importlib.util.find_spec("tensorflow"):
+        folder = around.logs / stage.replace(" ", "-")
+        callbacks.append(keras.callbacks.TensorBoard(str(folder), write_graph=False))
+    if batches.epoch < settings.epochs:
+        try:
+            learner.fit(batches, initial_epoch=batches.epoch, epochs=settings.epochs, verbose=0, callbacks=callbacks)
+        except Exception as error:
+            # Each back end has an error of its own for this, and none of them a common base.
+            if not is_out_of_memory(error):
+                raise
+            raise _too_large(settings, len(cells.classes)) from error
+        if kept:
+            kept.save(learner, stage, settings.epochs)
+    return _in_full_precision(network, settings, len(cells.classes))
+
+
+@contextmanager
+def shared(devices: int) -> Iterator[None]:
+    """Share the batches of whatever is trained in the block among several accelerators (``keras.distribution``).
+
+    Parameters
+    ----------
+    devices : int
+        How many; 1 shares nothing.
+
+    Raises
+    ------
+    ConfigurationError
+        When there are fewer, or the back end cannot.
+    """
+    if devices == 1:
+        yield
+        return
+    if keras.backend.backend() != "jax":
+        raise ConfigurationError(
+            f"{devices} devices", f"Keras shares batches under jax only, not {keras.backend.backend()}", "KERAS_BACKEND"
+        )
+    found = keras.distribution.list_devices()
+    if len(found) < devices:
+        raise ConfigurationError(f"{devices} devices", f"there are {len(found)}: {', '.join(found)}")
+    before = keras.distribution.distribution()
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=found[:devices]))
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(before)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error of any back end means that memory ran out.
+
+    Parameters
+    ----------
+    error : Exception
+        What was raised.
+
+    Returns
+    -------
+    bool
+        True for ``MemoryError`` and for what TensorFlow, jax and torch raise.
+    """
+    said = f"{type(error).__name__} {error}".lower()
+    return isinstance(error, MemoryError) or any(sign in said for sign in _SIGNS_OF_NO_MEMORY)
+
+
+def _learner(settings: Settings, classes: int) -> tuple[Any, Any]:
+    """Build the network, and the model of its logits that is trained."""
+    network = _built(settings, classes, settings.precision)
+    learner = keras.Model(network.input, network.outputs[0])
+    steps = settings.epochs * settings.steps_per_epoch
+    warm_up = max(1, steps // 12)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - warm_up), warmup_target=settings.learning_rate, warmup_steps=warm_up, alpha=0.01
+    )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-3, use_ema=True, ema_momentum=0.99)
+    # Otherwise the first step makes its variables, and TensorFlow traces and compiles that step all over again.
+    optimizer.build(learner.trainable_variables)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing)
+    learner.compile(optimizer=optimizer, loss=loss)
+    return network, learner
+
+
+def _built(settings: Settings, classes: int, precision: str) -> Any:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        return NETWORKS[settings.network](settings.tile_px, classes)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _in_full_precision(network: Any, settings: Settings, classes: int) -> Any:
+    if settings.precision == "float32":
+        return network
+    full = _built(settings, classes, "float32")
+    full.set_weights(network.get_weights())
+    return full
+
+
+def _too_large(settings: Settings, classes: int) -> OutOfMemory:
+    """Find the largest of the halved batches that fits, by one step on each."""
+    batch = settings.batch // 2
+    while batch >= 2:
+        tiles = np.zeros((batch, settings.tile_px, settings.tile_px, 3), np.float32)
+        try:
+            _learner(settings, classes)[1].train_on_batch(tiles, np.eye(classes, dtype=np.float32)[[0] * batch])
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            batch //= 2
+        else:
+            return OutOfMemory(
+                f"a batch of {settings.batch} tiles", "there is not enough memory", f"{batch} fit: --batch"
+            )
+    return OutOfMemory(f"a batch of {settings.batch} tiles", "there is not enough memory, nor for two")
+
+
+class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells progress, keeps epochs, and stops at a loss that is no number."""
+
+    def __init__(self, settings: Settings, stage: str, batches: Batches, around: Surroundings) -> None:
+        super().__init__()
+        self._settings, self._stage, self._batches, self._around = settings, stage, batches, around
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        """Begin each epoch with randomness of its own: dropout is then the same after an interruption."""
+        self._epoch = epoch
+        for number, layer in enumerate(self.model.layers):
+            if generator := getattr(layer, "seed_generator", None):
+                seed = np.random.SeedSequence((self._settings.seed, epoch, number)).generate_state(2)
+                generator.state.assign(seed.astype(generator.state.dtype))
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Report progress; stop at a loss that is no number."""
+        loss = float((logs or {}).get("loss", 0.0))
+        step = self._epoch * self._settings.steps_per_epoch + batch + 1
+        if not math.isfinite(loss):
+            paths = self._batches.pictures(self._epoch, batch)
+            more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+            raise TrainingFailed(
+                f"{self._stage}, step {step}",
+                f"the loss is {loss}, on cells of {', '.join(map(str, paths[:_NAMED]))}{more}",
+                "Lower --learning-rate; if it fails on the same pictures, look at them",
+            )
+        self._around.progress(self._stage, step, self._settings.epochs * self._settings.steps_per_epoch)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        """Keep the network, but for the last epoch: its average is kept when it is made."""
+        if self._around.checkpoints and epoch + 1 < self._settings.epochs:
+            self._around.checkpoints.save(self.model, self._stage, epoch + 1)

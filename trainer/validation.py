@@ -1,0 +1,167 @@
+"""Networks trained on some groups and measured on the others: what the decision is fitted on, and the figures taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer import calibrate, controls, evaluate
+from trainer.cells import Cells
+from trainer.evaluate import Judged
+from trainer.learning import Surroundings, train
+from trainer.settings import Settings
+
+SHUFFLED_STEPS = 3
+"""By how much fewer steps a network is trained on shuffled labels: a leak shows in a third of the time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Validated:
+    """Fields as networks see them that were not trained on them.
+
+    Attributes
+    ----------
+    held_out, restained : Judged
+        The fields as they are, and in stains of other laboratories.
+    novelty : ndarray
+        Shape (fields,), distance of each field in units of the refusal threshold.
+    warns, refuses : float
+        Distances of the warning and of refusal.
+    networks : tuple
+        The network of each fold.
+    folds : ndarray
+        Shape (fields,), int64, whose network judged each field.
+    """
+
+    held_out: Judged
+    restained: Judged
+    novelty: NDArray[np.float64]
+    warns: float
+    refuses: float
+    networks: tuple[Any, ...]
+    folds: NDArray[np.int64]
+
+
+def cross_validate(
+    cells: Cells,
+    always: NDArray[np.bool_],
+    folds: Sequence[frozenset[str]],
+    settings: Settings,
+    around: Surroundings,
+) -> Validated:
+    """Train a network a fold, on the groups of the other folds, and judge the fold with it.
+
+    Parameters
+    ----------
+    cells : Cells
+        The training part.
+    always : ndarray
+        Shape (cells,), bool, drawn cells: every network is trained on them, none is judged by them.
+    folds : sequence of frozenset of str
+        Groups of each fold, of one at least each.
+    settings : Settings
+        How networks are trained.
+    around : Surroundings
+        Where progress, checkpoints and logs go.
+
+    Returns
+    -------
+    Validated
+        Fields of all folds.
+    """
+    groups, labs = cells.of("group"), cells.of("lab")
+    held_out, restained, known, foreign, networks = [], [], [], [], []
+    for number, fold in enumerate(folds, start=1):
+        outside = np.isin(groups, sorted(fold)) & ~always
+        seen, unseen = cells.where(~outside & ~always), cells.where(outside)
+        networks.append(train(cells.where(~outside), settings, f"fold {number} of {len(folds)}", around))
+        judged = evaluate.judge(networks[-1], seen, settings.tile_px)
+        mean, whitening = calibrate.fit_novelty(judged.embeddings, judged.cell_weights)
+        held_out.append(evaluate.judge(networks[-1], unseen, settings.tile_px))
+        dressed = evaluate.restained(unseen, seen, settings.tile_px, settings.seed)
+        restained.append(evaluate.judge(networks[-1], dressed, settings.tile_px))
+        distance = held_out[-1].distances(mean, whitening)
+        is_known = np.isin(held_out[-1].labs, np.unique(labs[~outside & ~always]))
+        known.append(np.where(is_known, distance, np.nan))
+        foreign.append(np.where(is_known, np.nan, distance))
+    of_known, of_foreign = np.concatenate(known), np.concatenate(foreign)
+    warns, refuses = calibrate.novelty_thresholds(of_known[~np.isnan(of_known)], of_foreign[~np.isnan(of_foreign)])
+    return Validated(
+        evaluate.joined(held_out),
+        evaluate.joined(restained),
+        np.where(np.isnan(of_known), of_foreign, of_known) / refuses,
+        warns,
+        refuses,
+        tuple(networks),
+        np.repeat(np.arange(len(folds)), [len(judged.labels) for judged in held_out]),
+    )
+
+
+def leave_out(
+    cells: Cells,
+    always: NDArray[np.bool_],
+    parts: Sequence[tuple[str, frozenset[str]]],
+    settings: Settings,
+    around: Surroundings,
+) -> Judged:
+    """Judge each part by a network that saw all but that part.
+
+    Parameters
+    ----------
+    cells : Cells
+        The training part.
+    always : ndarray
+        Shape (cells,), bool, drawn cells, trained on always.
+    parts : sequence of (str, frozenset of str)
+        Name, and groups, of each part; see :func:`trainer.split.by_laboratory`.
+    settings : Settings
+        How networks are trained.
+    around : Surroundings
+        Where progress, checkpoints and logs go.
+
+    Returns
+    -------
+    Judged
+        Fields of all parts.
+    """
+    groups = cells.of("group")
+    judged = []
+    for name, part in parts:
+        outside = np.isin(groups, sorted(part)) & ~always
+        network = train(cells.where(~outside), settings, f"without {name}", around)
+        judged.append(evaluate.judge(network, cells.where(outside), settings.tile_px))
+    return evaluate.joined(judged)
+
+
+def with_shuffled_labels(
+    cells: Cells, always: NDArray[np.bool_], fold: frozenset[str], settings: Settings, around: Surroundings
+) -> Judged:
+    """Judge a fold by a network that was trained on shuffled labels: it can know nothing, unless something leaks.
+
+    Parameters
+    ----------
+    cells : Cells
+        The training part.
+    always : ndarray
+        Shape (cells,), bool, drawn cells; left out, since their labels cannot be shuffled with those of fields.
+    fold : frozenset of str
+        Groups of the fold.
+    settings : Settings
+        How the network is trained.
+    around : Surroundings
+        Where progress, checkpoints and logs go.
+
+    Returns
+    -------
+    Judged
+        Fields of the fold, with their true labels.
+    """
+    outside = np.isin(cells.of("group"), sorted(fold)) & ~always
+    seen = controls.shuffled(cells.where(~outside & ~always), settings.seed)
+    fewer = replace(settings, steps=max(1, settings.steps // SHUFFLED_STEPS))
+    network = train(seen, fewer, "shuffled labels", around)
+    return evaluate.judge(network, cells.where(outside), settings.tile_px)
