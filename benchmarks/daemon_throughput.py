@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from edge import pipeline
 from edge.bench import simulated_frame
@@ -36,19 +37,20 @@ SETTLED = 100
 
 
 class FieldCamera:
-    """Gives one field again and again."""
+    """Gives one field again and again, each time upside down: the same picture twice is of no sensor."""
 
     name, finite = "field", False
 
     def __init__(self, field: Frame, sensor_s: float) -> None:
         self._field, self._sensor_s, self._sequence = field, sensor_s, 0
+        self._pixels = (field.pixels, np.ascontiguousarray(field.pixels[::-1]))
 
     def read(self) -> Frame:
         """Wait as a sensor does, and copy the pixels as a driver does."""
         asked_s = time.monotonic()
         time.sleep(self._sensor_s)
         self._sequence += 1
-        pixels = self._field.pixels.copy()
+        pixels = self._pixels[self._sequence % 2].copy()
         return stamp(pixels, f"field {self._sequence}", self._sequence, self._field.um_per_px, asked_s=asked_s)
 
     def close(self) -> None:
@@ -102,7 +104,7 @@ def stages_ms(field: Frame, model: Model, journal: Journal, sensor_s: float) -> 
         marks = [time.perf_counter()]
         frame = camera.read()
         marks.append(time.perf_counter())
-        prepared = pipeline.prepare(frame, model.bundle)
+        prepared = pipeline.prepare(frame, model.bundle.description)
         marks.append(time.perf_counter())
         judged = pipeline.judge(prepared, model)
         marks.append(time.perf_counter())

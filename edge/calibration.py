@@ -6,7 +6,6 @@ locked from then on; the level and evenness of the light; the size of a pixel wi
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,6 +14,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from edge import durable
 from edge.errors import CalibrationRefused, OutputError
 from edge.frame import Frame, SensorReport, WhiteField
 from edge.vision.micrometer import MeasuredScale
@@ -172,18 +172,12 @@ def write(path: Path, calibration: Calibration) -> None:
     OutputError
         When it cannot be written; it is as it was then.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as stream:
-            stream.write(msgspec.json.format(msgspec.json.encode(calibration), indent=1) + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
         if path.exists():
-            path.replace(path.with_name(f"{path.name}.before"))
-        part.replace(path)
+            durable.write(path.with_name(f"{path.name}.before"), path.read_bytes())
+        durable.write(path, msgspec.json.format(msgspec.json.encode(calibration), indent=1) + b"\n")
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise OutputError(f"calibration {path}", error.strerror or str(error), "Call it with sudo") from error
 
 

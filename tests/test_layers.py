@@ -20,7 +20,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DEVICE = PYPROJECT["project"]["dependencies"]
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 
-ON_SOME_DEVICES = {"libcamera", "picamera2", "tflite_runtime"}
+ON_SOME_DEVICES = {"gpiozero", "libcamera", "picamera2", "tflite_runtime"}
 """What `edge` imports where it is there, and explains where it is not."""
 
 

@@ -65,6 +65,7 @@ def check(file: Path | None) -> None:
     if file is not None and not file.exists():
         raise ConfigurationError(f"configuration {file}", "there is no such file", "Name another")
     settings = config.read(path)
+    _check_camera(settings.get("camera", ""))
     write(printable(f"{path}: {', '.join(settings) or 'nothing'} set, all within bounds"))
 
 
@@ -105,6 +106,7 @@ def change(settings: Mapping[str, str], journal: str | None) -> None:
     path = config.location()
     before = _content(path)
     after = config.changed(before or config.example(), path, settings)
+    _check_camera(config.parse(after, path).get("camera", ""))
     said = f"{path}: {', '.join(f'{name}={value}' for name, value in settings.items())}"
     with options.open_journal(journal) as log:
         # First the trail, then the change: one that cannot be logged is not made.
@@ -126,6 +128,14 @@ def example() -> None:
     from edge import config
 
     write(config.example().rstrip())
+
+
+def _check_camera(specification: str) -> None:
+    """Refuse a camera of a kind that there is not; whether it is attached shows when it is opened."""
+    from edge.camera import parse_specification
+
+    if specification not in ("", "none"):
+        parse_specification(specification)
 
 
 def _content(path: Path) -> str | None:

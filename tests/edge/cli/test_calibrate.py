@@ -42,7 +42,7 @@ def test_light_and_scale_are_measured_kept_logged_and_used(wbc, calibrate, file)
 
 def test_a_field_that_is_not_empty_changes_nothing(calibrate, file):
     ran = calibrate("light", "ALL")
-    assert (ran.code, ran.err.count("\n")) == (4, 1)
+    assert (ran.code, ran.err.count("\n")) == (5, 1)
     assert "not empty" in ran.err
     assert not file.exists()
 
@@ -66,7 +66,7 @@ def test_red_cells_give_a_scale_where_there_is_none_and_prove_one_that_is_there(
     data["scale"]["um_per_px"] = 0.25  # as with another objective
     file.write_text(json.dumps(data))
     ran = calibrate("red-cells", "normal", "--frames", 3)
-    assert (ran.code, "objective" in ran.err) == (4, True)
+    assert (ran.code, "objective" in ran.err) == (5, True)
 
 
 def test_another_objective_begins_anew(calibrate, file):
@@ -80,7 +80,7 @@ def test_without_one_it_is_said_so_and_a_damaged_one_stops_no_silently_wrong_fra
     assert wbc("calibrate", "show").code == 5
     file.write_text("{")
     ran = wbc("capture", "--camera", "sim", *SIZE, "--count", 1)
-    assert (ran.code, ran.err.count("\n")) == (4, 1)
+    assert (ran.code, ran.err.count("\n")) == (5, 1)
 
 
 @pytest.mark.parametrize("what", ["light", "micrometer", "red-cells", "show"])

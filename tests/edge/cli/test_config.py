@@ -47,6 +47,14 @@ def test_nothing_is_changed_unless_all_of_it_is_right(wbc, file, wrong):
     assert not file.exists()
 
 
+def test_a_camera_of_a_kind_that_there_is_not_is_refused(wbc, file):
+    ran = wbc("config", "set", "camera=v4l3:/dev/video0")
+    assert (ran.code, ran.err.count("\n")) == (11, 1)
+    assert not file.exists()
+    for right in ("none", "v4l2:/dev/video9", ""):
+        assert wbc("config", "set", f"camera={right}").code == 0
+
+
 def test_a_wrong_file_stops_every_command_with_a_line_and_can_be_looked_at(wbc, file, field):
     file.parent.mkdir()
     file.write_text("um_per_px = 17\n")

@@ -29,8 +29,9 @@ PATIENCE_S = 60.0
 class Running:
     """A service, and what it told the socket that systemd would have given it."""
 
-    def __init__(self, folder: Path, settings: str, watchdog_s: float) -> None:
+    def __init__(self, folder: Path, settings: str, watchdog_s: float, command: list[str]) -> None:
         self.folder = folder
+        self._command = command
         self.config, self.socket = folder / "config.toml", folder / "control.sock"
         self.config.write_text(settings, "utf-8")
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -43,7 +44,7 @@ class Running:
         """Start it, for the first time or again."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("WBC_EDGE_")}
         return subprocess.Popen(
-            COMMAND,
+            self._command,
             env={
                 **environment,
                 "NOTIFY_SOCKET": str(self.folder / "notify"),
@@ -62,6 +63,20 @@ class Running:
         while not (heard := self._listener.recv(4096).decode()).startswith(fact):
             pass
         return heard
+
+    def tells(self, fact: str, within_s: float) -> bool:
+        """Say whether it tells a fact that begins so within some time."""
+        deadline_s = time.monotonic() + within_s
+        try:
+            while (left_s := deadline_s - time.monotonic()) > 0:
+                self._listener.settimeout(left_s)
+                if self._listener.recv(4096).decode().startswith(fact):
+                    return True
+        except TimeoutError:
+            pass
+        finally:
+            self._listener.settimeout(PATIENCE_S)
+        return False
 
     def ask(self, what: str, sample: str | None = None) -> dict[str, Any]:
         return ask(self.socket, {"ask": what, "sample": sample}, PATIENCE_S)
@@ -94,10 +109,14 @@ def service(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     """Start services, and end them."""
     running: list[Running] = []
 
-    def start(settings: str = 'camera = "sim:MM"\nsize = "640x480"\n', watchdog_s: float = 30.0) -> Running:
+    def start(
+        settings: str = 'camera = "sim:MM"\nsize = "640x480"\n',
+        watchdog_s: float = 30.0,
+        command: list[str] = COMMAND,
+    ) -> Running:
         folder = tmp_path / str(len(running))
         folder.mkdir()
-        running.append(Running(folder, settings, watchdog_s))
+        running.append(Running(folder, settings, watchdog_s, command))
         return running[-1]
 
     yield start
@@ -300,6 +319,40 @@ def test_the_journal_can_be_backed_up_while_it_works(service: Callable[..., Runn
         assert len(list(copy.frames())) >= 2
     frames = one.ask("status")["frames"]
     one.until(lambda report: report["frames"] > frames)
+
+
+HANGING = """
+import threading
+from edge import pipeline
+judge, judged = pipeline.judge, []
+
+def hang(prepared, model):
+    judged.append(prepared)
+    if len(judged) == 3:
+        threading.Event().wait()
+    return judge(prepared, model)
+
+pipeline.judge = hang
+from edge.cli import main
+main()
+"""
+
+
+def test_a_stage_that_hangs_is_not_told_alive_and_what_was_acknowledged_is_safe(
+    service: Callable[..., Running],
+) -> None:
+    settings = 'camera = "sim:MM"\nsize = "640x480"\ninterval = 0.2\n'
+    one = service(settings, watchdog_s=0.6, command=[sys.executable, "-c", HANGING, "run"])
+    one.told("READY=1")
+    one.until(lambda report: report["frames"] == 2)
+    deadline_s = time.monotonic() + PATIENCE_S
+    while one.tells("WATCHDOG=1", 2.0):  # while the third frame is on its way
+        assert time.monotonic() < deadline_s
+    assert one.ask("status")["frames"] == 2
+    one.process.kill()
+    with one.journal() as journal:
+        assert [record.record for record in journal.frames()] == [1, 2]
+        assert journal.check() == []
 
 
 def test_it_is_alive_while_it_waits(service: Callable[..., Running]) -> None:
