@@ -44,7 +44,7 @@ def show(as_json: bool) -> None:
         return
     for name, (value, source) in found.items():
         shown = ", ".join(value) if isinstance(value, tuple) else str(value)
-        write(printable(f"{name:<12}  {'–' if value in (None, '', ()) else shown:<24}  {source}"))
+        write(printable(f"{name:<17}  {'–' if value in (None, '', ()) else shown:<24}  {source}"))
 
 
 @command.command(
