@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from edge import config
 from edge.bench import simulated_frame
 from edge.daemon.control import ask
 from edge.errors import ServiceUnavailable
-from edge.journal import Journal
+from edge.journal import Journal, audit
 from edge.model import bundle as bundles
 from edge.model import shelf
 
@@ -87,7 +86,7 @@ def test_a_model_is_installed_put_in_force_rolled_back_and_removed_and_all_of_it
         told = [event for event in log.events() if event.kind == "model"]
         assert log.audit().problems == ()
     assert [event.detail.split(" ")[0] for event in told] == ["install", "activate", "remove", "not", "roll", "remove"]
-    assert {event.who for event in told} == {getpass.getuser()}
+    assert {event.who for event in told} == {audit.who()}
     assert all(name in event.detail for event in told)
 
 
