@@ -201,6 +201,17 @@ comes_up() {
     [ "$code" -le 1 ]
 }
 
+# tune: measure once which threads and batch are fastest here; whoever sets them later has the last word.
+tune() {
+    is_booted || return 0
+    say "Measuring which threads and batch are fastest"
+    if "$command" model tune --save >/dev/null 2>&1; then
+        systemctl reload "$unit"
+    else
+        warn "that failed: try sudo wbc-edge model tune --save"
+    fi
+}
+
 forget_others() {
     local release
     for release in "$releases"/*; do
@@ -234,7 +245,7 @@ do_install() {
     write_example "$release"
     switch_to "$release"
     if comes_up; then
-        if [ -n "$before" ]; then point previous "$before"; fi
+        if [ -n "$before" ]; then point previous "$before"; else tune; fi
         forget_others
         say_finished
         return

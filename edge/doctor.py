@@ -160,9 +160,11 @@ def _choice(store: Store) -> Iterator[Finding]:
     except BundleError as error:
         yield _problem(error)
         return
+    in_force, *others = store.candidates()
+    yield Finding("ok", f"model {in_force} is in force" + (f", before it {', '.join(others)}" if others else ""))
     if activated.why:
         remedy = "Install a better one, or `wbc-edge model activate` the one in force to be content with it"
-        yield Finding("warning", f"model {store.in_force} took the place of another: {activated.why}", remedy)
+        yield Finding("warning", f"model {in_force} took the place of another: {activated.why}", remedy)
 
 
 def _cameras(devices: Path, opener: Callable[[str, CameraSettings], Camera]) -> Iterator[Finding]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes, mode: int | None = None) -> None:
     """Write a file in the place of the one before, if any; on return it survives a power cut.
 
     Parameters
@@ -16,6 +17,8 @@ def write(path: Path, content: bytes) -> None:
         The file; its folder must be there.
     content : bytes
         All of it.
+    mode : int, optional
+        Its permissions; by default those of the file before, or what the process makes files with.
 
     Raises
     ------
@@ -25,6 +28,10 @@ def write(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as stream:
+            if mode is None and path.exists():
+                mode = stat.S_IMODE(path.stat().st_mode)
+            if mode is not None:
+                os.fchmod(stream.fileno(), mode)
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())

@@ -53,6 +53,8 @@ class Models:
         self._store, self._load = store, load
         self._lock = Lock()
         self._events: SimpleQueue[str] = SimpleQueue()
+        self._found: list[str] = []
+        self._found_before: list[str] = []
         self._current: Opened | None = None
 
     @property
@@ -85,12 +87,15 @@ class Models:
             When none can be used; it is the first one's failure.
         """
         with self._lock:
-            if settings.model:
-                found = shelf.find(settings.model, self._store.folder)
-                self._current = Opened(self._load(found, settings), "")
-            else:
-                self._current = self._first(self._store.candidates(), settings)
-            return self._current
+            try:
+                if settings.model:
+                    named = shelf.find(settings.model, self._store.folder)
+                    self._current = Opened(self._load(named, settings), "")
+                else:
+                    self._current = self._first(self._store.candidates(), settings)
+                return self._current
+            finally:
+                self._tell()
 
     def after(self, failed: Model, error: BundleError, settings: Config) -> Model:
         """Load what takes the place of a model that failed in use.
@@ -122,9 +127,19 @@ class Models:
             others = [each for each in self._store.candidates() if each != name]
             if not name or not others:
                 raise error
-            self._events.put(f"{name} failed: {error}")
-            self._current = self._first(others, settings, error)
-            return self._current.model
+            self._found.append(f"{name} failed: {error}")
+            try:
+                self._current = self._first(others, settings, error)
+                return self._current.model
+            finally:
+                self._tell()
+
+    def _tell(self) -> None:
+        """Pass on what was found, but once: a degraded service opens its model again and again."""
+        if self._found != self._found_before:
+            for event in self._found:
+                self._events.put(event)
+        self._found_before, self._found = self._found, []
 
     def _first(self, names: Sequence[str], settings: Config, problem: WbcError | None = None) -> Opened:
         """Load the first that can be used; a problem, here or before, is why the others are left for it."""
@@ -133,15 +148,15 @@ class Models:
                 model = self._load(shelf.find(name, self._store.folder), settings)
             except (BundleError, RuntimeUnavailable) as error:
                 problem = problem or error
-                self._events.put(f"{name} cannot be used: {error}")
+                self._found.append(f"{name} cannot be used: {error}")
                 continue
             if problem is None:
                 return Opened(model, name, self._reason())
-            self._events.put(f"rolled back to {model.bundle.identity}")
+            self._found.append(f"rolled back to {model.bundle.identity}")
             try:
                 self._store.fall_back(name, str(problem))
             except OutputError as error:
-                self._events.put(f"that could not be kept: {error}")
+                self._found.append(f"that could not be kept: {error}")
             return Opened(model, name, str(problem))
         assert problem is not None  # for the type checker: there is always the one that ships
         raise problem
@@ -151,5 +166,5 @@ class Models:
         try:
             return self._store.activated().why
         except BundleCorrupt as error:
-            self._events.put(str(error))
+            self._found.append(str(error))
             return str(error)

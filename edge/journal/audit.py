@@ -59,11 +59,13 @@ class Audit:
 
 
 def who() -> str:
-    """Name the user on whose behalf this process runs."""
+    """Name the user on whose behalf this process runs, and the one who called it with sudo."""
     try:
-        return getpass.getuser()
+        name = getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in many containers
-        return f"uid {os.getuid()}"
+        name = f"uid {os.getuid()}"
+    caller = os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else ""
+    return f"{name} for {caller}" if caller and caller != name else name
 
 
 def event(

@@ -33,7 +33,6 @@ Wanted = Literal["auto", "cpu", "gpu"]
 GPU_TYPES: tuple[Kind, ...] = ("float16", "int8")
 """Types of network in the order that a GPU runs them best."""
 
-
 _DRIVER_FOLDERS = ("/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/usr/share/vulkan/icd.d")
 
 

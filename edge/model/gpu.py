@@ -109,6 +109,8 @@ class GpuRuntime:
         """
         answer = self._ask(np.ascontiguousarray(tiles).tobytes())
         logits, embeddings = (np.frombuffer(part, np.float32) for part in (answer.logits, answer.embeddings))
+        if (len(logits), len(embeddings)) != (len(tiles) * self._classes, len(tiles) * self._depth):
+            raise GpuFailed("the GPU", "answered for other tiles than it was asked of")
         return Outputs(logits.reshape(-1, self._classes), embeddings.reshape(-1, self._depth))
 
     def close(self) -> None:
@@ -116,7 +118,7 @@ class GpuRuntime:
         self._finalizer()
 
     def _wait_at_most(self, seconds: float) -> None:
-        limit = struct.pack("@ll", int(seconds), 0)
+        limit = struct.pack("@ll", int(seconds), round(seconds % 1 * 1e6))
         for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
             self._socket.setsockopt(socket.SOL_SOCKET, option, limit)
         self._timeout_s = seconds
@@ -155,13 +157,14 @@ class GpuRuntime:
             raise GpuFailed("the GPU", f"its process {_ending(self._process.returncode)}") from error
         if answer.error:
             self.close()
-            raise GpuFailed("the GPU", answer.error)
+            raise GpuFailed("the GPU", " ".join(answer.error.split()))
         return answer
 
 
 def _end(process: subprocess.Popen[bytes], connection: Connection, ours: socket.socket) -> None:
-    connection.close()
-    ours.close()
+    # Whoever still waits for an answer, in another thread, gets none; only then may the numbers of the files be reused.
+    with suppress(OSError):
+        ours.shutdown(socket.SHUT_RDWR)
     try:
         process.wait(_GRACE_S)
     except subprocess.TimeoutExpired:
@@ -169,6 +172,8 @@ def _end(process: subprocess.Popen[bytes], connection: Connection, ours: socket.
         # A process that a driver holds in the kernel is left to the kernel.
         with suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_S)
+    connection.close()
+    ours.close()
 
 
 def _ending(code: int | None) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,11 @@ _MOST = 8
 """Models that can be gone back to; who goes back further names one."""
 
 _PART = ".incoming.part"
+_LOCK_TIMEOUT_S = 20.0
+"""A service must not wait for ever for somebody who installs."""
+
+_MODE = 0o644
+"""Who changes the models may be another user than the one that uses them."""
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[^/\x00]{1,200}\Z")]
 """Name of a model's file without its suffix."""
@@ -121,14 +127,13 @@ class Store:
                 why = error.strerror or str(error)
                 raise BundleNotFound(f"bundle {file}", why, "Name a file NAME.wbc") from error
             part = self.folder / _PART
-            durable.write(part, content)
+            durable.write(part, content, _MODE)
             try:
                 model = prove(part)
             except BaseException:
                 part.unlink()
                 raise
             target = self.folder / f"{model.bundle.identity}{SUFFIX}"
-            part.chmod(0o644)
             part.rename(target)
             durable.sync_folder(self.folder)
         return target
@@ -239,7 +244,7 @@ class Store:
         return path
 
     def _write(self, chosen: Activated) -> None:
-        durable.write(self.folder / _FILE, msgspec.json.encode(chosen))
+        durable.write(self.folder / _FILE, msgspec.json.encode(chosen), _MODE)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -248,7 +253,7 @@ class Store:
             self._make_folder()
             descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                self._lock(descriptor)
                 yield
             finally:
                 os.close(descriptor)
@@ -257,6 +262,17 @@ class Store:
         except OSError as error:
             remedy = "Call it with sudo, or set WBC_EDGE_MODELS to a folder of your own"
             raise OutputError(f"models {self.folder}", error.strerror or str(error), remedy) from error
+
+    def _lock(self, descriptor: int) -> None:
+        until_s = time.monotonic() + _LOCK_TIMEOUT_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError as error:
+                if time.monotonic() > until_s:
+                    raise OutputError(f"models {self.folder}", "are being changed by another", "Try again") from error
+                time.sleep(0.05)
 
     def _make_folder(self) -> None:
         if self.folder.is_dir():

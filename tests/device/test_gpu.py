@@ -71,12 +71,11 @@ def test_what_it_answers_is_what_the_processor_answers(
         "software GPU", said=on_gpu.runtime.choice.why, steps=float(np.abs(there.logits - here.logits).max() / step)
     )
     on_gpu.runtime.close()
-
-
-def test_it_is_slower_and_so_not_used_unless_it_is_asked_for(opened: Callable[..., Model]) -> None:
-    choice = opened("auto").runtime.choice
-    assert choice.accelerator == "cpu"
-    assert "ms where the processor takes" in choice.why
+    # It is slower, and so used only where it is asked for; that was found out, and is known from now on.
+    by_itself = opened("auto").runtime.choice
+    assert by_itself.accelerator == "cpu"
+    assert "ms where the processor takes" in by_itself.why
+    assert by_itself.why in on_gpu.runtime.choice.why
 
 
 def test_a_float_network_runs_there_too(opened: Callable[..., Model], of_bright_tiles: Callable[[str], Path]) -> None:
@@ -85,7 +84,7 @@ def test_a_float_network_runs_there_too(opened: Callable[..., Model], of_bright_
     model.runtime.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGILL, signal.SIGSTOP])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_when_it_is_gone_or_hangs_the_frame_in_hand_is_judged_by_the_processor(
     opened: Callable[..., Model], frame: Frame, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -13,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from edge import config
+from edge.bench import simulated_frame
 from edge.daemon.control import ask
 from edge.errors import ServiceUnavailable
-from edge.journal import Journal
+from edge.journal import Journal, audit
 from edge.model import bundle as bundles
 from edge.model import shelf
 
@@ -85,7 +86,7 @@ def test_a_model_is_installed_put_in_force_rolled_back_and_removed_and_all_of_it
         told = [event for event in log.events() if event.kind == "model"]
         assert log.audit().problems == ()
     assert [event.detail.split(" ")[0] for event in told] == ["install", "activate", "remove", "not", "roll", "remove"]
-    assert {event.who for event in told} == {getpass.getuser()}
+    assert {event.who for event in told} == {audit.who()}
     assert all(name in event.detail for event in told)
 
 
@@ -284,3 +285,25 @@ def test_when_the_gpu_dies_the_service_goes_on_on_the_processor_and_loses_no_fra
     first, second = events(journal, "accelerator")
     assert "on gpu: Double" in first
     assert "on cpu: the GPU failed in use" in second
+
+
+def test_what_is_fastest_is_measured_and_set_if_that_is_asked_for(
+    wbc: Any, journal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    monkeypatch.setattr("edge.tune._REPEATS", 3)
+    frame = simulated_frame((640, 480))
+    monkeypatch.setattr("edge.bench.simulated_frame", lambda: frame)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "accelerator.json").write_text("{}")
+    measured = wbc("model", "tune", "--json")
+    assert [line["batch"] for line in measured.lines] == [1, 2, 4, 8, 16]
+    assert not (tmp_path / "config.toml").exists()
+    assert not (tmp_path / "state" / "accelerator.json").exists()
+    saved = wbc("model", "tune", "--save")
+    assert saved.code == 0
+    settings = config.read(tmp_path / "config.toml")
+    assert settings.keys() == {"threads", "batch"}
+    assert (f"threads={settings['threads']}, batch={settings['batch']}") in saved.err
+    (event,) = events(journal, "configuration")
+    assert f"batch={settings['batch']}" in event

@@ -77,6 +77,9 @@ def test_a_choice_that_cannot_be_read_is_told(models: Models, store: Store, inst
     assert opened.name == "marrow"
     assert "activated.json" in opened.why
     assert list(models.events()) == [opened.why]
+    # A service that is degraded opens it again and again.
+    assert models.open(Config()).why == opened.why
+    assert list(models.events()) == []
 
 
 def test_a_model_that_the_configuration_names_is_used_or_none_is(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -97,3 +98,13 @@ def test_every_column_counts_in_the_digest(changes: dict[str, str | int | None])
     changed = {**event, **changes}
     assert (audit.digest("", changed) == audit.digest("", event)) == (changed == event)
     assert audit.digest("", event) != audit.digest("another", event)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="sudo makes a user root")
+def test_who_called_by_sudo_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    name = audit.who()
+    monkeypatch.setenv("SUDO_USER", "ada")
+    assert audit.who() == f"{name} for ada"
+    monkeypatch.setenv("SUDO_USER", name)
+    assert audit.who() == name

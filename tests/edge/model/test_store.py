@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -107,6 +108,23 @@ def test_a_folder_that_root_makes_is_of_whom_the_folder_around_it_is(store: Stor
     os.chown(store.folder.parent, 65534, 65534)
     store.activate("marrow")
     assert (store.folder.stat().st_uid, store.folder.stat().st_gid) == (65534, 65534)
+
+
+def test_who_changes_the_models_while_another_does_waits_a_while_and_is_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.model.store._LOCK_TIMEOUT_S", 0.2)
+    store.activate("one")
+    descriptor = os.open(store.folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with pytest.raises(OutputError, match="being changed by another"):
+            store.activate("two")
+    finally:
+        os.close(descriptor)
+    assert store.in_force == "one"
+    store.activate("two")
+    assert store.in_force == "two"
 
 
 def test_the_model_before_can_be_gone_back_to_and_at_last_the_one_that_ships(

@@ -1,0 +1,46 @@
+"""A file is there whole, or as it was before; who may read it stays so."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from edge import durable
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_file_is_replaced_and_nothing_lies_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for content in (b"one", b"", b"two" * 1000):
+        durable.write(path, content)
+        assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_permissions_are_those_asked_for_or_those_of_before(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    before = os.umask(0o077)
+    try:
+        durable.write(path, b"one", 0o644)
+        assert mode(path) == 0o644
+        durable.write(path, b"two")
+        assert mode(path) == 0o644
+        durable.write(tmp_path / "new", b"")
+        assert mode(tmp_path / "new") == 0o600
+    finally:
+        os.umask(before)
+
+
+def test_where_it_cannot_be_written_the_file_is_as_it_was(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        durable.write(tmp_path / "missing" / "file", b"")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        durable.write(tmp_path / "folder", b"content")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
