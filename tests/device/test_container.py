@@ -22,12 +22,15 @@ SETTINGS = 'camera = "sim:MM"\nsize = "640x480"\ninterval = 0.5\n'
 
 @pytest.fixture(scope="module")
 def box(tree: Path, beds: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    box = Container(tree, beds / "container")
     folder = tmp_path_factory.mktemp("releases")
-    box.put(release(beds, folder / "first", "0.1.1"), "/srv/first")
-    box.put(release(beds, folder / "second", "0.1.2"), "/srv/second")
-    box.put(release(beds, folder / "misjudges", "0.1.3", _spoil_model), "/srv/misjudges")
-    box.put(release(beds, folder / "ends", "0.1.4", _end_service), "/srv/ends")
+    changes = {"first": None, "second": None, "misjudges": _spoil_model, "ends": _end_service}
+    releases = [
+        release(beds, folder / name, f"0.1.{number}", change)
+        for number, (name, change) in enumerate(changes.items(), 1)
+    ]
+    box = Container(tree, beds / "container")
+    for each in releases:
+        box.put(each, f"/srv/{each.name}")
     try:
         yield box
     finally:
@@ -43,10 +46,10 @@ def _spoil_model(source: Path) -> None:
 
 
 def _end_service(source: Path) -> None:
-    service = source / "edge/daemon/service.py"
-    text = service.read_text()
-    assert "            self._notifier.ready()\n" in text
-    service.write_text(text.replace("            self._notifier.ready()\n", "            raise SystemExit(9)\n"))
+    notify = source / "edge/daemon/notify.py"
+    text = notify.read_text()
+    assert 'self._send("READY=1")' in text
+    notify.write_text(text.replace('self._send("READY=1")', "os._exit(9)"))
 
 
 def rows(box: Container) -> int:

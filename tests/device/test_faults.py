@@ -7,15 +7,17 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import pytest
+from beds import disk
 from beds.process import Service
 
 from edge.errors import ServiceUnavailable
 
 TEN_YEARS_S = 10 * 365.25 * 86_400
+TO_THE_LAST_BYTE = "keep_free_mb = 0\nleast_free_mb = 0\n"
 
 
 @pytest.fixture
@@ -38,33 +40,6 @@ def service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 def needs(program: str) -> None:
     if not shutil.which(program):
         pytest.skip(f"needs {program}")
-
-
-@contextmanager
-def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
-    """Mount an ext4 disk of its own."""
-    image, place = folder / "disk.img", folder / "disk"
-    with image.open("wb") as file:
-        file.truncate(megabytes * 1_000_000)
-    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-m", "0", image], check=True)
-    place.mkdir()
-    subprocess.run(["mount", "-o", "loop", image, place], check=True)
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", place], check=True)
-
-
-@contextmanager
-def memory_disk(folder: Path, megabytes: int) -> Iterator[Path]:
-    """Mount a disk in memory."""
-    place = folder / "memory"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}M", "tmpfs", place], check=True)
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", place], check=True)
 
 
 def take(one: Service, enough: int) -> set[int]:
@@ -93,12 +68,20 @@ def fill(file: Path) -> None:
             pass
 
 
-@pytest.mark.parametrize("disk", [memory_disk, small_disk], ids=["tmpfs", "ext4"])
+def leave(place: Path, name: str, megabytes: int) -> None:
+    """Fill a disk until only so much is free."""
+    excess = shutil.disk_usage(place).free - megabytes * 1_000_000
+    if excess > 0:
+        with suppress(OSError), (place / name).open("wb", buffering=0) as stream:
+            stream.write(bytes(excess))
+
+
+@pytest.mark.parametrize("mounted", [disk.memory, disk.ext4], ids=["tmpfs", "ext4"])
 def test_a_full_disk_stops_it_from_taking_frames_and_space_lets_it_go_on(
-    service: Callable[..., Service], tmp_path: Path, disk: Callable[..., Iterator[Path]]
+    service: Callable[..., Service], tmp_path: Path, mounted: Callable[..., AbstractContextManager[Path]]
 ) -> None:
-    with disk(tmp_path, 12) as place:
-        one = service("keep_free_mb = 0\n", place / "state")
+    with mounted(tmp_path, 12) as place:
+        one = service(TO_THE_LAST_BYTE, place / "state")
         acknowledged = take(one, 5)
         ballast = place / "ballast"
         fill(ballast)
@@ -113,8 +96,8 @@ def test_a_full_disk_stops_it_from_taking_frames_and_space_lets_it_go_on(
 
 
 def test_a_full_disk_costs_pictures_and_no_row(service: Callable[..., Service], tmp_path: Path) -> None:
-    with small_disk(tmp_path, 12) as place:
-        one = service('save = "frames"\nkeep_free_mb = 0\n', place / "state")
+    with disk.ext4(tmp_path, 12) as place:
+        one = service('save = "frames"\n' + TO_THE_LAST_BYTE, place / "state")
         acknowledged = take(one, 5)
         deadline_s = time.monotonic() + 120
         while time.monotonic() < deadline_s:
@@ -132,11 +115,37 @@ def test_a_full_disk_costs_pictures_and_no_row(service: Callable[..., Service], 
         assert acknowledged <= one.rows()
 
 
+def test_pictures_stop_before_capture_and_the_log_of_what_was_done_never(
+    service: Callable[..., Service], tmp_path: Path
+) -> None:
+    with disk.ext4(tmp_path, 80) as place:
+        one = service('save = "frames"\nkeep_free_mb = 40\nleast_free_mb = 15\n', place / "state")
+        acknowledged = take(one, 3)
+        one.until(lambda report: report["pictures"] == "kept")
+        leave(place, "first", 30)
+        one.until(lambda report: not report["pictures"])
+        acknowledged |= take(one, 3)
+        leave(place, "second", 5)
+        assert "no frame is captured" in one.until(lambda report: report["state"] == "degraded")["reason"]
+        with pytest.raises(ServiceUnavailable):
+            one.ask("frame")
+        leave(place, "third", 0)
+        assert any("no frame is captured" in detail for detail in one.events("service degraded"))
+        for name in ("first", "second", "third"):
+            (place / name).unlink(missing_ok=True)
+        one.until(lambda report: report["state"] == "ready" and report["pictures"] == "kept")
+        acknowledged |= take(one, 3)
+        assert one.end() == 0
+        assert acknowledged <= one.rows()
+        told = one.events("disk")
+        assert any("no more pictures are kept" in detail for detail in told), told
+
+
 def test_a_disk_that_becomes_read_only_degrades_it_until_it_can_be_written_again(
     service: Callable[..., Service], tmp_path: Path
 ) -> None:
-    with small_disk(tmp_path, 30) as place:
-        one = service("keep_free_mb = 0\n", place / "state")
+    with disk.ext4(tmp_path, 30) as place:
+        one = service(TO_THE_LAST_BYTE, place / "state")
         acknowledged = take(one, 5)
         # The kernel takes an error of this disk's file system for real, and makes it read-only under open files.
         subprocess.run(["mount", "-o", "remount,errors=remount-ro", place], check=True)
@@ -160,7 +169,7 @@ def test_a_disk_that_fails_now_and_then_loses_no_acknowledged_row(
     service: Callable[..., Service], tmp_path: Path, figures
 ) -> None:
     needs("fiu-run")
-    one = service("keep_free_mb = 0\n", under=("fiu-run", "-x"))
+    one = service(TO_THE_LAST_BYTE, under=("fiu-run", "-x"))
     acknowledged = take(one, 5)
     failures = []
     for call in ("rw/pwrite", "rw/pwrite64", "sync/fsync", "sync/fdatasync"):

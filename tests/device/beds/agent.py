@@ -7,8 +7,16 @@ import json
 import socket
 import subprocess
 import time
+from pathlib import Path
 
-PORT = "/dev/virtio-ports/wbc.agent"
+
+def port() -> Path:
+    """Find the host's port; by the kernel's own names, which are there before udev has gone through all devices."""
+    while True:
+        for name in Path("/sys/class/virtio-ports").glob("*/name"):
+            if name.read_text().strip() == "wbc.agent":
+                return Path("/dev", name.parent.name)
+        time.sleep(0.2)
 
 
 def answer(request: dict[str, str]) -> dict[str, object]:
@@ -25,11 +33,11 @@ def answer(request: dict[str, str]) -> dict[str, object]:
         return {}
 
 
-with open(PORT, "r+b", buffering=0) as port:  # noqa: PTH123 -- also run outside the project
-    port.write(json.dumps({"hello": time.clock_gettime(time.CLOCK_BOOTTIME)}).encode() + b"\n")
+with port().open("r+b", buffering=0) as stream:
+    stream.write(json.dumps({"hello": time.clock_gettime(time.CLOCK_BOOTTIME)}).encode() + b"\n")
     line = b""
     while True:
-        read = port.read(65536)
+        read = stream.read(65536)
         if not read:  # nobody is connected on the other side
             time.sleep(0.05)
             continue
@@ -38,4 +46,4 @@ with open(PORT, "r+b", buffering=0) as port:  # noqa: PTH123 -- also run outside
             request, line = line.split(b"\n", 1)
             reply = json.dumps(answer(json.loads(request))).encode() + b"\n"
             while reply:
-                reply = reply[port.write(reply) :]
+                reply = reply[stream.write(reply) :]

@@ -17,6 +17,8 @@ BOOT_S = 300.0
 _CPU = "Nehalem"
 """The oldest that numpy's wheels run on."""
 
+_NOT_NEEDED = ("getty@.service", "serial-getty@.service", "systemd-timesyncd.service", "e2scrub_reap.service")
+
 
 def install(bed: Path, release: Path, disk: Path, prepare: str = "true") -> None:
     """Make a disk on which a release is installed, from the bed's.
@@ -37,6 +39,10 @@ def install(bed: Path, release: Path, disk: Path, prepare: str = "true") -> None
         shutil.copytree(release, place / "srv/release")
         for script in Path(__file__).parent.glob("*.py"):
             shutil.copy(script, place / "opt")
+        shutil.copy(Path(__file__).with_name("agent.service"), place / "etc/systemd/system")
+        for unit in _NOT_NEEDED:
+            (place / "etc/systemd/system" / unit).unlink(missing_ok=True)
+            (place / "etc/systemd/system" / unit).symlink_to("/dev/null")
         subprocess.run(["mount", "-t", "proc", "proc", place / "proc"], check=True)
         inside = ["chroot", place, "env", "-i", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/srv"]
         try:
@@ -45,6 +51,9 @@ def install(bed: Path, release: Path, disk: Path, prepare: str = "true") -> None
         finally:
             subprocess.run(["umount", place / "proc"], check=True)
         shutil.rmtree(place / "srv/release")
+        # Or the first start compiles the hardware database and more, for minutes, and each cut has it begin again.
+        for mark in ("etc/.updated", "var/.updated"):
+            (place / mark).touch()
 
 
 @contextmanager

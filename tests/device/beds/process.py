@@ -17,7 +17,7 @@ from edge.errors import ServiceUnavailable
 from edge.journal import Journal
 
 PROGRAM = Path(__file__).with_name("faulty_camera.py")
-PATIENCE_S = 90.0
+PATIENCE_S = 240.0
 
 
 class Service:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 import sys
@@ -19,8 +20,10 @@ def libraries(beds: Path) -> Path:
     lock = (ROOT / "requirements/device.txt").read_text()
     folder = beds / "wheelhouse"
     kept = folder / "device.txt"
-    if not kept.exists() or kept.read_text() != lock:
-        subprocess.run([sys.executable, ROOT / "tools/wheelhouse", folder, *TARGETS], check=True)
+    with (beds / "wheelhouse.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not kept.exists() or kept.read_text() != lock:
+            subprocess.run([sys.executable, ROOT / "tools/wheelhouse", folder, *TARGETS], check=True)
     return folder
 
 
