@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trainer.augment import Augmentation as Augmentation
+    from trainer.paper.compare import compare as compare
     from trainer.settings import Settings as Settings
     from trainer.training import fit as fit
 
-__all__ = ["Augmentation", "Settings", "fit"]
+__all__ = ["Augmentation", "Settings", "compare", "fit"]
 
-_HOMES = {"Augmentation": "trainer.augment", "Settings": "trainer.settings", "fit": "trainer.training"}
+_HOMES = {
+    "Augmentation": "trainer.augment",
+    "Settings": "trainer.settings",
+    "compare": "trainer.paper.compare",
+    "fit": "trainer.training",
+}
 
 
 def __getattr__(name: str) -> Any:

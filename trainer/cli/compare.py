@@ -106,8 +106,9 @@ def command(
     # What TensorFlow's threads still say when the block below is over.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with only_our_lines(verbose) as terminal:
-        from trainer.paper.compare import Settings, compare
+        from trainer.paper.compare import compare
         from trainer.paper.lineup import SIX
+        from trainer.paper.settings import Settings
         from trainer.progress import shown
 
         settings = Settings(systems=systems or SIX, protocols=("paper", "field", by), **options)

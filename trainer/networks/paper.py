@@ -32,7 +32,7 @@ FILTERS = (8, 16)
 DENSE = (32, 16, 16, 8)
 LEARNING_RATE = 0.01
 SEEN = 3
-"""Side of what the dense layers see."""
+"""Largest side of what the dense layers see."""
 
 
 def build(side_px: int, classes: int) -> Any:
@@ -56,7 +56,7 @@ def build(side_px: int, classes: int) -> Any:
     x = layers.Conv2D(FILTERS[0], 5, 2, activation="relu")(x)
     x = layers.MaxPooling2D(4)(x)
     x = layers.Conv2D(FILTERS[1], 3, activation="relu")(x)
-    x = layers.Flatten()(layers.MaxPooling2D(x.shape[1] // SEEN)(x))
+    x = layers.Flatten()(layers.MaxPooling2D(math.ceil(x.shape[1] / SEEN))(x))
     for units in DENSE:
         x = layers.Dense(units, activation="relu")(x)
     x = layers.Dense(classes, activation="softmax")(x)

@@ -3,103 +3,36 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-import platform
 import shlex
-import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import __version__
 from edge.errors import ConfigurationError, OutputError
-from edge.vision import scale
 from trainer import manifest
 from trainer.errors import DataError
-from trainer.networks import vgg16
-from trainer.paper import augmentation, fields, figures, lineup, tables
+from trainer.paper import augmentation, fields, figures, lineup, parts, tables
 from trainer.paper.controls import CONTROLS, shuffled
 from trainer.paper.fields import Pictures
 from trainer.paper.protocols import PROTOCOLS, Fold
-from trainer.paper.results import Comparison, DataSet, Outcome, Part, Task
-from trainer.paper.systems import Fitted, Inputs, System
+from trainer.paper.results import Comparison, DataSet, Outcome, Task
+from trainer.paper.settings import Settings
+from trainer.paper.systems import System
 
 PARTS = "parts"
 COMPARISON = "compare.json"
-TIMED = 9
-"""Pictures of which the median time is taken."""
 
 Progress = Callable[[str, int, int], None]
 _FINE = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything that decides what a comparison finds, besides the data.
-
-    Attributes
-    ----------
-    systems : tuple of str
-        Of :data:`trainer.paper.lineup.NAMES`.
-    protocols : tuple of str
-        Of :data:`trainer.paper.protocols.PROTOCOLS`.
-    side_px : int
-        Side of the pictures.
-    um_per_px : float or None
-        Physical scale; None resizes whole fields, as the paper does.
-    folds : int
-        Parts, each tested in turn; 4 is the paper's 75/25.
-    steps, batch : int
-        Optimizer steps of each network, and pictures a step.
-    best : int
-        Features kept by chi-square.
-    weights : str
-        Of VGG-16: ``"imagenet"``, ``"none"`` or a file.
-    seed : int
-        Seed of everything drawn.
-
-    Raises
-    ------
-    ConfigurationError
-        When a name is unknown.
-    ScaleError
-        When the scale is none of a microscope.
-    """
-
-    systems: tuple[str, ...] = lineup.SIX
-    protocols: tuple[str, ...] = ("paper", "field", "group")
-    side_px: int = 96
-    um_per_px: float | None = None
-    folds: int = 4
-    steps: int = 1000
-    batch: int = 32
-    best: int = 100
-    weights: str = vgg16.IMAGENET
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse now what would be refused after minutes."""
-        for kind, asked, there in (
-            ("system", self.systems, lineup.NAMES),
-            ("protocol", self.protocols, tuple(PROTOCOLS)),
-        ):
-            unknown = [name for name in asked if name not in there]
-            if unknown or not asked:
-                name = unknown[0] if unknown else "none"
-                raise ConfigurationError(f"{kind} {name!r}", f"there are {', '.join(there)}")
-        if self.um_per_px is not None:
-            scale.check(self.um_per_px)
 
 
 class _Contender(NamedTuple):
@@ -193,11 +126,7 @@ def compare(
     found = Comparison(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        software={
-            "wbc-edge": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("keras", "tensorflow", "scikit-learn", "numpy")},
-        },
+        software=parts.software(),
         settings=msgspec.to_builtins(settings),
         data=[data.told for data in read],
         tasks=tasks,
@@ -301,12 +230,15 @@ def _outcomes(
         for done, (job, protocol) in enumerate(steps):
             labels = shuffled(job.pictures, settings.seed) if contender.shuffles else job.pictures.labels
             path = out / PARTS / f"{job.task.slug}--{protocol}--{name}.json"
-            key = _key(data.told.sha256, job.task, protocol, name, settings)
-            part = _finished(path, key)
+            key = parts.key(data.told.sha256, job.task, protocol, name, settings)
+            part = parts.kept(path, key)
             if part is None:
                 tell = partial(_tell, progress, stage, done, len(steps))
-                part = _fit(key, system, inputs()[job.rows], labels, job, protocol, settings.seed, tell)
-                _keep(part, path, out)
+                part = parts.fit(
+                    key, system, inputs()[job.rows], labels, job.pictures, job.dealt[protocol], settings.seed, tell
+                )
+                with _writing(out):
+                    parts.keep(part, path)
             progress(stage, _FINE * (done + 1), _FINE * len(steps))
             tested = np.array(part.tested)
             yield Outcome(
@@ -325,84 +257,6 @@ def _outcomes(
 
 def _tell(progress: Progress, stage: str, done: int, of: int, share: float) -> None:
     progress(stage, round(_FINE * (done + share)), _FINE * of)
-
-
-def _tell_fold(tell: Callable[[float], None], number: int, of: int, now: int, all_: int) -> None:
-    tell((number + now / all_) / of)
-
-
-def _fit(
-    key: str,
-    system: System,
-    inputs: Inputs,
-    labels: NDArray[np.int64],
-    job: _Job,
-    protocol: str,
-    seed: int,
-    tell: Callable[[float], None],
-) -> Part:
-    tested: list[int] = []
-    scores: list[list[float]] = []
-    losses: list[list[float]] = []
-    dealt, classes = job.dealt[protocol], len(job.task.classes)
-    started = time.perf_counter()
-    for number, (training, test) in enumerate(dealt):
-        tell_fold = partial(_tell_fold, tell, number, len(dealt))
-        fitted = system.fit(inputs[training], labels[training], classes, seed + number, tell_fold)
-        tested += test.tolist()
-        scores += fitted.scores(inputs[test]).tolist()
-        losses.append(list(fitted.losses))
-    return Part(
-        key=key,
-        tested=tested,
-        scores=scores,
-        losses=losses,
-        parameters=fitted.parameters,
-        size_bytes=fitted.size_bytes(),
-        ms_per_picture=_time(system, fitted, job.pictures),
-        training_s=time.perf_counter() - started,
-    )
-
-
-def _time(system: System, fitted: Fitted, pictures: Pictures) -> float:
-    """Time one picture at a time, from its pixels to its scores, in milliseconds; the first is not counted."""
-    times = []
-    for row in range(min(TIMED + 1, len(pictures.labels))):
-        one = pictures.where(np.array([row]))
-        started = time.perf_counter()
-        fitted.scores(system.read(one, lambda *_: None))
-        times.append(1000 * (time.perf_counter() - started))
-    return statistics.median(times[1:])
-
-
-def _key(sha256: str, task: Task, protocol: str, name: str, settings: Settings) -> str:
-    """Digest all that decides what a part finds."""
-    deciding: dict[str, Any] = msgspec.to_builtins(settings)
-    for listed in ("systems", "protocols"):
-        del deciding[listed]
-    weights = Path(settings.weights)
-    if name != "vgg16":
-        del deciding["weights"]
-    elif weights.is_file():
-        deciding["weights"] = hashlib.sha256(weights.read_bytes()).hexdigest()
-    software = [__version__, *(version(library) for library in ("keras", "tensorflow", "scikit-learn"))]
-    told = msgspec.json.encode([sha256, task.classes, protocol, name, deciding, software])
-    return hashlib.sha256(told).hexdigest()
-
-
-def _finished(path: Path, key: str) -> Part | None:
-    try:
-        part = msgspec.json.decode(path.read_bytes(), type=Part)
-    except (OSError, msgspec.DecodeError):
-        return None
-    return part if part.key == key else None
-
-
-def _keep(part: Part, path: Path, out: Path) -> None:
-    half = path.with_suffix(".part")
-    with _writing(out):
-        half.write_bytes(msgspec.json.encode(part))
-        half.replace(path)
 
 
 @contextmanager
