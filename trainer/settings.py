@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
 
 from edge.errors import ConfigurationError
 from edge.model.description import NAME
@@ -102,3 +105,27 @@ class Settings:
         if self.devices < 1 or self.batch % self.devices:
             raise ConfigurationError(f"{self.devices} devices", f"cannot share a batch of {self.batch} evenly")
         scale.check(self.um_per_px)
+
+
+def read(path: Path) -> Settings:
+    """Read settings from a JSON file, as a search or a report holds them.
+
+    Parameters
+    ----------
+    path : Path
+        The file; what it does not name has its default.
+
+    Returns
+    -------
+    Settings
+        The settings.
+
+    Raises
+    ------
+    ConfigurationError
+        When it cannot be read, or a value is of the wrong type or cannot be used.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Settings)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigurationError(f"settings {path}", str(error), "Give what `trainer search` wrote") from error

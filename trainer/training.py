@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import msgspec
@@ -24,37 +24,21 @@ from edge.errors import OutputError
 from edge.model import run as _run
 from edge.model.description import Tiling, Training
 from edge.model.run import Run
-from trainer import calibrate, card, controls, evaluate, figures, manifest, report, simulated, split
-from trainer.cells import Cells, extract, together
+from trainer import calibrate, card, controls, dataset, evaluate, figures, report, simulated
+from trainer.cells import Cells
 from trainer.checkpoint import Checkpoints
+from trainer.dataset import Dataset
 from trainer.evaluate import Judged
 from trainer.learning import Surroundings, shared, train
 from trainer.report import Material, Shown
 from trainer.sampling import weights
 from trainer.settings import Settings
-from trainer.split import Parts
 from trainer.validation import cross_validate, leave_out, with_shuffled_labels
-
-MARGIN = 1.5
-"""Tiles are cut so much larger than the network's, so that they can be turned and zoomed without an empty corner."""
 
 MOST_HELD_OUT = 6000
 """Tiles of the test part that the run keeps for the converter's parity check, of whole fields."""
 
 LOGS = "logs"
-
-
-class _Data(NamedTuple):
-    """A data set, cut and split; all cells are in one array, and the parts are views of it."""
-
-    training: Cells
-    always: NDArray[np.bool_]
-    test: Cells
-    folds: list[frozenset[str]]
-    laboratories: list[tuple[str, frozenset[str]]]
-    parts: Parts
-    unreadable: tuple[str, ...]
-    digest: str
 
 
 def fit(
@@ -115,15 +99,13 @@ def fit(
     OutputError
         When the folder cannot be written.
     """
-    sources = manifest.read(manifests, relabel)
-    classes = manifest.classes(sources)
-    parts = split.by_group(sources, hold_out, folds, settings.seed)
+    sources, parts = dataset.split_up(manifests, relabel, hold_out, folds, settings.seed)
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
         (out / _run.DESCRIPTION).unlink(missing_ok=True)
         # Whether anything can be written there shows now or after hours of training.
         tempfile.TemporaryFile(dir=out).close()
-    found = _prepare(sources, classes, parts, settings, progress)
+    found = dataset.prepare(sources, parts, settings, progress)
     checkpoints = Checkpoints(out, _key(found, settings))
     around = Surroundings(progress, checkpoints, out / LOGS)
     with shared(settings.devices):
@@ -140,60 +122,14 @@ def fit(
     return run
 
 
-def _prepare(
-    sources: Sequence[manifest.LabelledField],
-    classes: tuple[str, ...],
-    parts: Parts,
-    settings: Settings,
-    progress: Callable[[str, int, int], None],
-) -> _Data:
-    larger = round(settings.tile_px * MARGIN / 2) * 2
-    cells = extract(
-        sources,
-        classes,
-        settings.um_per_px,
-        larger,
-        settings.background_class if settings.background_class in classes else None,
-        lambda done: progress("reading fields", done, len(sources)),
-    )
-    digest, unreadable = manifest.fingerprint(cells.sources), cells.unreadable
-    if settings.simulate:
-        drawn = simulated.cells(
-            classes,
-            settings.background_class or "",
-            settings.simulate,
-            settings.um_per_px,
-            larger,
-            settings.seed,
-            lambda done: progress("drawing fields", done, simulated.KINDS * settings.simulate),
-        )
-        cells = together(cells, drawn)
-    groups, is_drawn = cells.of("group"), cells.of("lab") == simulated.LAB
-    in_test = np.isin(groups, sorted(parts.test)) & ~is_drawn
-    training = cells.where(~in_test)
-    # Fields without a nucleus are in no fold.
-    dealt = [fold for fold in parts.folds if np.isin(groups, sorted(fold)).any()]
-    trained_on = [source for source in sources if source.group not in parts.test]
-    return _Data(
-        training,
-        is_drawn[~in_test],
-        cells.where(in_test),
-        dealt,
-        split.by_laboratory(trained_on),
-        parts,
-        unreadable,
-        digest,
-    )
-
-
-def _key(found: _Data, settings: Settings) -> str:
+def _key(found: Dataset, settings: Settings) -> str:
     """Digest all that decides the weights."""
     decides = (found.digest, sorted(map(sorted, found.folds)), settings, _software())
     return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:16]
 
 
 def _learn(
-    found: _Data,
+    found: Dataset,
     settings: Settings,
     around: Surroundings,
     licence: str,
@@ -249,7 +185,7 @@ def _learn(
         training=Training(
             data=tuple(data) or tuple(sorted({source.lab for source in real.sources if source.lab != simulated.LAB})),
             licence=licence,
-            held_out_groups=tuple(sorted(found.parts.test)),
+            held_out_groups=tuple(sorted(found.held_out_groups)),
             command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             software=_software(),
         ),
@@ -267,7 +203,7 @@ def _learn(
 
 
 def _controls(
-    found: _Data, real: Cells, settings: Settings, around: Surroundings
+    found: Dataset, real: Cells, settings: Settings, around: Surroundings
 ) -> dict[str, dict[str, dict[str, Any]]]:
     looks = {"mean colour": controls.mean_colour, "background only": controls.background_only(settings.um_per_px)}
     told = {name: controls.read(look, real, found.test, found.folds, settings.tile_px) for name, look in looks.items()}

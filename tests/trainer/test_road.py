@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +79,8 @@ def test_a_run_holds_all_that_the_converter_needs(fitted):
     assert runs.array(folder, runs.NOVELTY).shape == (65, 64)
     report = json.loads((folder / runs.REPORT).read_bytes())
     assert report["test"]["fields"] == 2
+    assert report["test_part_opened"] == 1
+    assert set(report["controls"]) == {"mean colour", "background only", "shuffled labels"}
     assert len(report["data_sha256"]) == 64
     assert report["settings"]["augmentation"]["restain"] == 0.75
     assert RESEARCH_USE_ONLY in (folder / runs.CARD).read_text()
@@ -119,8 +122,36 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(manifest_file
     assert not np.array_equal(weights["one"], weights["other"])
 
 
+def test_the_page_of_a_run_needs_nothing_else_and_tells_what_the_figures_tell(fitted):
+    folder, told = fitted
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    outside = [url for url in re.findall(r"""(?:src|href)=["']([^"'#]+)""", page) if not url.startswith("data:")]
+    assert outside == []
+    assert "<svg" in page
+    assert "data:image/jpeg;base64," in page
+    report = json.loads((folder / runs.REPORT).read_bytes())
+    for fact in (
+        RESEARCH_USE_ONLY,
+        report["data_sha256"],
+        f"{report['test']['accuracy']['share']:.3f}",
+        "opened once",
+        "least certain",
+        "Shuffled labels, fold 1",
+        told["name"],
+    ):
+        assert fact in page, fact
+
+
+def test_a_finished_run_keeps_logs_and_no_checkpoints(fitted):
+    folder, _ = fitted
+    assert not (folder / ".checkpoints").exists()
+    stages = {path.name for path in (folder / "logs").iterdir()}
+    assert stages == {"fold-1-of-2", "fold-2-of-2", "training", "shuffled-labels"}
+    assert list((folder / "logs" / "training").rglob("events.out.tfevents.*"))
+
+
 def test_what_makes_a_run_finished_is_written_last(fitted):
-    written = {path.name: path.stat().st_mtime_ns for path in fitted[0].iterdir()}
+    written = {path.name: path.stat().st_mtime_ns for path in fitted[0].iterdir() if path.is_file()}
     assert max(written, key=written.__getitem__) == runs.DESCRIPTION
 
 
@@ -149,23 +180,6 @@ def test_a_full_disk_leaves_no_finished_run(manifest_file, tmp_path, name, quick
         trainer.fit([manifest_file], tmp_path, quick_training, folds=2)
     assert refused.value.exit_code == 50
     assert not (tmp_path / runs.DESCRIPTION).exists()
-
-
-@pytest.fixture
-def quick_training(monkeypatch):
-    """Choose a network that is trained in seconds."""
-    from keras import Input, Model, layers
-
-    from trainer.networks import NETWORKS
-
-    def build(side_px, classes):
-        tiles = Input((side_px, side_px, 3))
-        x = layers.ReLU(6)(layers.BatchNormalization()(layers.Conv2D(6, 3, 4, use_bias=False)(tiles)))
-        embedding = layers.GlobalAveragePooling2D()(layers.DepthwiseConv2D(3)(x))
-        return Model(tiles, [layers.Dense(classes)(embedding), embedding])
-
-    monkeypatch.setitem(NETWORKS, "tiny", build)
-    return trainer.Settings(network="tiny", steps=1, batch=2, tile_px=32)
 
 
 def test_two_laboratories_of_one_group_each_can_be_learned_from(drawn, tmp_path, write_manifest, quick_training):

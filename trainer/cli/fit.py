@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from edge import RESEARCH_USE_ONLY
 from edge.cli.options import json_option
@@ -38,6 +40,12 @@ A manifest is a CSV file in UTF-8 with a row a field and the columns
 @click.command("fit", short_help="Train a network on labelled fields.", epilog=f"{MANIFEST}\n{EXAMPLES}")
 @click.argument("manifests", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the run.")
+@click.option(
+    "--settings",
+    "settings_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="JSON file of settings, as `trainer search` writes it; options that are given go before it.",
+)
 @click.option("--name", default="model", show_default=True, help="Name of the model.")
 @click.option("--relabel", multiple=True, metavar="OLD=NEW", help="Rename a label; repeatable.")
 @click.option("--hold-out", multiple=True, metavar="GROUP|LAB", help="Neither train nor calibrate on it; repeatable.")
@@ -92,8 +100,17 @@ A manifest is a CSV file in UTF-8 with a row a field and the columns
 @click.option("--data", multiple=True, metavar="TEXT", help="A data set and its licence, for the card; repeatable.")
 @click.option("--verbose", is_flag=True, help="Show what TensorFlow says.")
 @json_option
+@click.pass_context
 def command(
-    manifests: tuple[Path, ...], out: Path, relabel: tuple[str, ...], verbose: bool, as_json: bool, **options: Any
+    context: click.Context,
+    /,
+    manifests: tuple[Path, ...],
+    out: Path,
+    settings_file: Path | None,
+    relabel: tuple[str, ...],
+    verbose: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Train a network on the labelled fields of MANIFESTS and write a run for `convert quantize`.
 
@@ -110,8 +127,13 @@ def command(
     with only_our_lines(verbose) as terminal:
         import trainer
         from trainer.progress import shown
+        from trainer.settings import read
 
-        settings = trainer.Settings(**options)
+        if settings_file is None:
+            settings = trainer.Settings(**options)
+        else:
+            given = {name for name in options if context.get_parameter_source(name) != ParameterSource.DEFAULT}
+            settings = replace(read(settings_file), **{name: options[name] for name in given})
         with shown(terminal) as progress:
             run = trainer.fit(
                 manifests,

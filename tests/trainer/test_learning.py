@@ -1,0 +1,206 @@
+"""A training that was stopped goes on as if it had not been; one that cannot go on says why."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import keras
+import msgspec
+import numpy as np
+import pytest
+
+from edge.errors import ConfigurationError, OutputError
+from edge.model import run as runs
+from trainer import learning, settings
+from trainer.augment import Augmentation
+from trainer.checkpoint import FOLDER, Checkpoints
+from trainer.errors import OutOfMemory, TrainingFailed
+from trainer.learning import Surroundings, is_out_of_memory, train
+from trainer.settings import Settings
+
+ORIGINS = [("ALL", "a", "a1"), ("ALL", "b", "b1"), ("normal", "a", "a2"), ("normal", "b", "b2")]
+
+
+@pytest.fixture
+def cells(make_cells):
+    return make_cells(ORIGINS)
+
+
+@pytest.fixture
+def three_epochs(quick_training, monkeypatch):
+    """Give settings of three epochs of two steps."""
+    monkeypatch.setattr(settings, "EPOCH_STEPS", 2)
+    return replace(quick_training, steps=6, batch=4)
+
+
+def weights_of(network):
+    return np.concatenate([np.asarray(weight).ravel() for weight in network.get_weights()])
+
+
+class Stopped(Exception):
+    """Raised to end a training in its midst."""
+
+
+def stop_at(step):
+    def progress(_stage, done, _of):
+        if done == step:
+            raise Stopped
+
+    return progress
+
+
+def test_a_training_that_was_stopped_gives_the_weights_of_one_that_was_not(cells, three_epochs, tmp_path):
+    whole = weights_of(train(cells, three_epochs, "training", Surroundings()))
+    kept = Checkpoints(tmp_path, "key")
+    # In the third of its epochs.
+    with pytest.raises(Stopped):
+        train(cells, three_epochs, "training", Surroundings(stop_at(5), kept))
+    steps = []
+    resumed = train(cells, three_epochs, "training", Surroundings(lambda _, done, of: steps.append((done, of)), kept))
+    assert steps == [(5, 6), (6, 6)]
+    assert np.array_equal(weights_of(resumed), whole)
+
+
+def test_a_finished_training_is_not_done_again(cells, three_epochs, tmp_path):
+    kept = Checkpoints(tmp_path, "key")
+    first = weights_of(train(cells, three_epochs, "training", Surroundings(checkpoints=kept)))
+    again = train(cells, three_epochs, "training", Surroundings(stop_at(1), kept))
+    assert np.array_equal(weights_of(again), first)
+
+
+def test_checkpoints_of_another_run_or_stage_are_not_taken_up(cells, three_epochs, tmp_path):
+    train(cells, three_epochs, "training", Surroundings(checkpoints=Checkpoints(tmp_path, "key")))
+    for key, stage in (("other", "training"), ("key", "fold 1 of 2")):
+        with pytest.raises(Stopped):
+            train(cells, three_epochs, stage, Surroundings(stop_at(1), Checkpoints(tmp_path, key)))
+
+
+def test_a_damaged_checkpoint_is_left_aside(cells, three_epochs, tmp_path):
+    kept = Checkpoints(tmp_path, "key")
+    first = weights_of(train(cells, three_epochs, "training", Surroundings(checkpoints=kept)))
+    (place,) = (tmp_path / FOLDER / "key").iterdir()
+    place.write_bytes(place.read_bytes()[:1000])
+    again = train(cells, three_epochs, "training", Surroundings(checkpoints=kept))
+    assert np.array_equal(weights_of(again), first)
+
+
+def test_a_full_disk_at_a_checkpoint_is_said_and_the_last_one_stays(cells, three_epochs, tmp_path):
+    kept = Checkpoints(tmp_path, "key")
+    with pytest.raises(Stopped):
+        train(cells, three_epochs, "training", Surroundings(stop_at(3), kept))
+    # What is written there comes to a device that is always full.
+    (tmp_path / FOLDER / "key" / "part-training.2.weights.h5").symlink_to("/dev/full")
+    with pytest.raises(OutputError, match="goes on from the last epoch that was kept"):
+        train(cells, three_epochs, "training", Surroundings(checkpoints=kept))
+    assert (tmp_path / FOLDER / "key" / "training.1.weights.h5").exists()
+
+
+def test_a_loss_that_is_no_number_names_step_and_pictures(cells, three_epochs):
+    with pytest.raises(TrainingFailed, match=r"training, step \d: the loss is nan, on cells of \d\.png") as failed:
+        train(cells, replace(three_epochs, learning_rate=1e30), "training", Surroundings())
+    assert failed.value.exit_code == 61
+    assert "--learning-rate" in failed.value.remedy
+
+
+@pytest.fixture
+def small_memory(monkeypatch):
+    """Let no batch of more than three tiles fit: what is larger fails as TensorFlow does."""
+    import tensorflow as tf
+
+    original = keras.Model.train_on_batch
+
+    def step(self, tiles, *others, **named):
+        if len(tiles) > 3:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[8,32,32,3]")
+        return original(self, tiles, *others, **named)
+
+    def fit(self, batches, **_):
+        return self.train_on_batch(batches[0][0])
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", step)
+    monkeypatch.setattr(keras.Model, "fit", fit)
+
+
+def test_out_of_memory_says_which_batch_would_fit(cells, quick_training, small_memory):
+    with pytest.raises(OutOfMemory, match=r"a batch of 12 tiles: there is not enough memory\. 3 fit") as failed:
+        train(cells, replace(quick_training, batch=12), "training", Surroundings())
+    assert failed.value.exit_code == 62
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 123 bytes."), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"), True),
+        (ValueError("shapes do not fit"), False),
+    ],
+)
+def test_what_back_ends_say_of_memory_is_understood(error, expected):
+    assert is_out_of_memory(error) is expected
+
+
+def test_mixed_precision_gives_a_network_in_full_precision(cells, three_epochs):
+    network = train(
+        cells, replace(three_epochs, network="cell-dense", precision="mixed_bfloat16", steps=1), "t", Surroundings()
+    )
+    assert {str(layer.compute_dtype) for layer in network.layers} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize("wrong", [{"precision": "int4"}, {"devices": 0}, {"devices": 3, "batch": 32}])
+def test_settings_that_cannot_be_trained_with_are_refused_at_once(wrong):
+    with pytest.raises(ConfigurationError):
+        Settings(**wrong)
+
+
+def test_more_devices_than_this_back_end_shares_are_refused():
+    with pytest.raises(ConfigurationError, match="under jax only"), learning.shared(2):
+        pass
+
+
+def test_steps_are_whole_epochs():
+    for steps, epochs, each in ((1, 1, 1), (100, 1, 100), (101, 2, 51), (1500, 15, 100)):
+        found = Settings(steps=steps)
+        assert (found.epochs, found.steps_per_epoch) == (epochs, each)
+
+
+def test_settings_survive_a_file_and_a_wrong_file_is_said(tmp_path):
+    chosen = Settings(learning_rate=0.002, augmentation=Augmentation(restain=0.9))
+    (tmp_path / "best.json").write_bytes(msgspec.json.encode(chosen))
+    assert settings.read(tmp_path / "best.json") == chosen
+    (tmp_path / "best.json").write_text('{"learning_rate": "fast"}')
+    with pytest.raises(ConfigurationError, match="Expected `float`"):
+        settings.read(tmp_path / "best.json")
+
+
+PROGRAM = [sys.executable, "-c", "from trainer.cli import main; main()"]
+
+
+def test_a_run_that_was_killed_goes_on_at_the_epoch_it_had_reached(manifest_file, tmp_path):
+    out = tmp_path / "run"
+    options = ["--steps", "210", "--batch", "2", "--tile", "16", "--folds", "2"]
+    command = [*PROGRAM, "fit", str(manifest_file), "--out", str(out), *options]
+    first_epoch = f"{FOLDER}/*/fold-1-of-2.1.*"
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not list(out.glob(first_epoch)) and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    kept = {path: path.stat().st_mtime_ns for path in out.glob(f"{FOLDER}/*/fold-1-of-2.*")}
+    assert kept
+    assert not (out / runs.DESCRIPTION).exists()
+    # Every epoch's file is removed when the next one's is there: the first that appears tells where it went on.
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            found = {path: path.stat().st_mtime_ns for path in out.glob(f"{FOLDER}/*/fold-*")}
+            if found != kept:
+                break
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+    assert process.returncode == 130
+    assert all(path.name.split(".")[1] != "1" or path in kept or "fold-2" in path.name for path in found)

@@ -1,0 +1,63 @@
+"""A search goes on where it was stopped, keeps the best, and never looks at the test part."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import optuna
+import pytest
+
+from trainer import search, settings
+from trainer.errors import DataError
+from trainer.search import BEST, STORAGE
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Let a trial cost nothing: its loss is how far its restaining is from 0.8; list what was measured on what."""
+    seen = []
+
+    def loss(found, tried, _around):
+        seen.append((tried, set(found.training.of("group").tolist())))
+        return abs(tried.augmentation.restain - 0.8)
+
+    monkeypatch.setattr(search, "loss", loss)
+    return seen
+
+
+def test_a_search_goes_on_and_keeps_the_best(manifest_file, tmp_path, quick_training, measured):
+    first = search.search([manifest_file], tmp_path, quick_training, trials=3, folds=2)
+    again = search.search([manifest_file], tmp_path, quick_training, trials=8, folds=2)
+    assert len(measured) == again.trials == 8
+    assert again.loss <= first.loss
+    assert again.loss == min(abs(tried.augmentation.restain - 0.8) for tried, _ in measured)
+    assert settings.read(tmp_path / BEST) == again.settings
+    assert len({tried.learning_rate for tried, _ in measured}) == 8
+
+
+def test_a_trial_that_was_stopped_counts_as_none(manifest_file, tmp_path, quick_training, measured):
+    search.search([manifest_file], tmp_path, quick_training, trials=1, folds=2)
+    study = optuna.load_study(study_name="settings", storage=f"sqlite:///{tmp_path / STORAGE}")
+    study.ask()
+    assert search.search([manifest_file], tmp_path, quick_training, trials=2, folds=2).trials == 2
+    assert [trial.state.name for trial in study.get_trials()] == ["COMPLETE", "FAIL", "COMPLETE"]
+
+
+def test_the_test_part_is_not_looked_at(manifest_file, tmp_path, quick_training, measured):
+    search.search([manifest_file], tmp_path, quick_training, trials=1, folds=2, hold_out=["violet-MM-0"])
+    assert all("violet-MM-0" not in groups for _, groups in measured)
+
+
+def test_a_folder_of_another_search_is_refused(manifest_file, tmp_path, quick_training, measured):
+    search.search([manifest_file], tmp_path, quick_training, trials=1, folds=2)
+    with pytest.raises(DataError, match="is of other settings"):
+        search.search([manifest_file], tmp_path, replace(quick_training, steps=2), trials=1, folds=2)
+
+
+def test_the_loss_of_settings_is_a_likelihood_of_fields_not_seen(manifest_file, quick_training):
+    from trainer import dataset
+    from trainer.learning import Surroundings
+
+    sources, parts = dataset.split_up([manifest_file], None, (), 2, 0)
+    found = dataset.prepare(sources, parts, quick_training)
+    assert 0 < search.loss(found, quick_training, Surroundings()) < 5

@@ -1,0 +1,152 @@
+"""A data set made ready to train on: read, split by group, cut into cells, and joined by drawn ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer import manifest, simulated, split
+from trainer.cells import Cells, extract, together
+from trainer.manifest import LabelledField
+from trainer.settings import Settings
+from trainer.split import Parts
+
+MARGIN = 1.5
+"""Tiles are cut so much larger than the network's, so that they can be turned and zoomed without an empty corner."""
+
+
+class Dataset(NamedTuple):
+    """A data set, cut and split; all cells are in one array, and the parts are views of it.
+
+    Attributes
+    ----------
+    training : Cells
+        All cells but the test part's, drawn ones among them.
+    always : ndarray
+        Shape (cells,), bool, the drawn ones of these.
+    test : Cells
+        The test part; may be empty.
+    folds : list of frozenset of str
+        Groups of each fold.
+    laboratories : list of (str, frozenset of str)
+        What can be left out by laboratory, see :func:`trainer.split.by_laboratory`.
+    held_out_groups : frozenset of str
+        Groups of the test part.
+    unreadable : tuple of str
+        Why pictures could not be read, a line each.
+    digest : str
+        SHA-256 of pictures, masks and labels.
+    """
+
+    training: Cells
+    always: NDArray[np.bool_]
+    test: Cells
+    folds: list[frozenset[str]]
+    laboratories: list[tuple[str, frozenset[str]]]
+    held_out_groups: frozenset[str]
+    unreadable: tuple[str, ...]
+    digest: str
+
+
+def split_up(
+    manifests: Sequence[Path], relabel: Mapping[str, str] | None, hold_out: Sequence[str], folds: int, seed: int
+) -> tuple[list[LabelledField], Parts]:
+    """Read manifests and split them by group.
+
+    Parameters
+    ----------
+    manifests : sequence of Path
+        CSV files, see :mod:`trainer.manifest`.
+    relabel : mapping of str to str or None
+        New names of labels.
+    hold_out : sequence of str
+        Groups or laboratories of the test part.
+    folds : int
+        Folds of the cross-validation.
+    seed : int
+        Seed of the deal.
+
+    Returns
+    -------
+    tuple
+        The fields, and the groups of each part.
+
+    Raises
+    ------
+    DataError
+        When the manifests cannot be trained on.
+    """
+    sources = manifest.read(manifests, relabel)
+    manifest.classes(sources)
+    return sources, split.by_group(sources, hold_out, folds, seed)
+
+
+def prepare(
+    sources: Sequence[LabelledField],
+    parts: Parts,
+    settings: Settings,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> Dataset:
+    """Cut the cells of a data set, and draw others if asked for.
+
+    Parameters
+    ----------
+    sources : sequence of LabelledField
+        The fields.
+    parts : Parts
+        Groups of each part.
+    settings : Settings
+        Scale, tiles, drawn fields.
+    progress : callable
+        Called with a stage's name, how much is done, and of how much.
+
+    Returns
+    -------
+    Dataset
+        The data set.
+
+    Raises
+    ------
+    DataError
+        When its pictures cannot be trained on.
+    """
+    classes = manifest.classes(sources)
+    larger = round(settings.tile_px * MARGIN / 2) * 2
+    cells = extract(
+        sources,
+        classes,
+        settings.um_per_px,
+        larger,
+        settings.background_class if settings.background_class in classes else None,
+        lambda done: progress("reading fields", done, len(sources)),
+    )
+    digest, unreadable = manifest.fingerprint(cells.sources), cells.unreadable
+    if settings.simulate:
+        drawn = simulated.cells(
+            classes,
+            settings.background_class or "",
+            settings.simulate,
+            settings.um_per_px,
+            larger,
+            settings.seed,
+            lambda done: progress("drawing fields", done, simulated.KINDS * settings.simulate),
+        )
+        cells = together(cells, drawn)
+    groups, is_drawn = cells.of("group"), cells.of("lab") == simulated.LAB
+    in_test = np.isin(groups, sorted(parts.test)) & ~is_drawn
+    # Fields without a nucleus are in no fold.
+    dealt = [fold for fold in parts.folds if np.isin(groups, sorted(fold)).any()]
+    return Dataset(
+        cells.where(~in_test),
+        is_drawn[~in_test],
+        cells.where(in_test),
+        dealt,
+        split.by_laboratory([source for source in sources if source.group not in parts.test]),
+        parts.test,
+        unreadable,
+        digest,
+    )

@@ -1,0 +1,209 @@
+"""A search for settings by Optuna, on the honest split only: groups held out, and the same in foreign stains.
+
+What is searched is kept in SQLite after every trial, so that a search that was stopped goes on; the test part is never
+looked at.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import optuna
+
+from edge.errors import OutputError
+from trainer import calibrate, dataset, figures
+from trainer.dataset import Dataset
+from trainer.errors import DataError
+from trainer.evaluate import Judged
+from trainer.learning import Surroundings, shared
+from trainer.settings import Settings
+from trainer.validation import cross_validate
+
+STORAGE = "search.sqlite3"
+BEST = "best.json"
+_DIGEST, _BASE = "data_sha256", "settings"
+
+
+class Found(NamedTuple):
+    """What a search has found so far.
+
+    Attributes
+    ----------
+    settings : Settings
+        The best.
+    loss : float
+        Their loss, see :func:`loss`.
+    trials : int
+        Trials that are done.
+    """
+
+    settings: Settings
+    loss: float
+    trials: int
+
+
+def search(
+    manifests: Sequence[Path],
+    out: Path,
+    settings: Settings,
+    *,
+    trials: int = 20,
+    relabel: Mapping[str, str] | None = None,
+    hold_out: Sequence[str] = (),
+    folds: int = 3,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> Found:
+    """Search for the settings whose networks do best on groups and stains that they did not see.
+
+    Parameters
+    ----------
+    manifests : sequence of Path
+        CSV files, see :mod:`trainer.manifest`.
+    out : Path
+        Folder of the search; one that is there goes on.
+    settings : Settings
+        What is not searched: network, scale, steps.
+    trials : int
+        Trials in all, those of earlier calls counted in.
+    relabel : mapping of str to str, optional
+        New names of labels.
+    hold_out : sequence of str
+        Groups or laboratories that are not looked at: the test part of ``trainer fit``.
+    folds : int
+        Folds of the cross-validation of each trial.
+    progress : callable
+        Called with a stage's name, how much is done, and of how much.
+
+    Returns
+    -------
+    Found
+        The best settings; ``best.json`` holds them for ``trainer fit --settings``.
+
+    Raises
+    ------
+    DataError
+        When the data cannot be trained on, or the folder holds a search of other data or settings.
+    OutputError
+        When the folder cannot be written.
+    """
+    sources, parts = dataset.split_up(manifests, relabel, hold_out, folds, settings.seed)
+    found = dataset.prepare(sources, parts, settings, progress)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        study = _study(out, found, settings)
+        with shared(settings.devices):
+            while (done := _done(study)) < trials:
+                progress("trials", done, trials)
+                trial = study.ask()
+                tried = suggest(trial, settings)
+                study.tell(trial, loss(found, tried, Surroundings(progress=lambda *_: None)))
+                _write_best(out, study, settings)
+    except OSError as error:
+        raise OutputError(
+            f"folder {out}", error.strerror or str(error), "Free some space, or choose another"
+        ) from error
+    progress("trials", trials, trials)
+    return _best(study, settings)
+
+
+def suggest(trial: optuna.trial.BaseTrial, settings: Settings) -> Settings:
+    """Let a trial choose learning rate, label smoothing and the strength of the augmentation.
+
+    Parameters
+    ----------
+    trial : optuna.trial.BaseTrial
+        The trial; a frozen one chooses as it did.
+    settings : Settings
+        What is not searched.
+
+    Returns
+    -------
+    Settings
+        The settings to try.
+    """
+    augmentation = replace(
+        settings.augmentation,
+        restain=trial.suggest_float("restain", 0.5, 0.95),
+        restain_least_mix=trial.suggest_float("restain_least_mix", 0.2, 0.9),
+        density_jitter=trial.suggest_float("density_jitter", 0.05, 0.35),
+        gamma=trial.suggest_float("gamma", 0.05, 0.4),
+        gray=trial.suggest_float("gray", 0.0, 0.3),
+        blur_px=trial.suggest_float("blur_px", 0.5, 2.0),
+        zoom=trial.suggest_float("zoom", 0.05, 0.3),
+    )
+    return replace(
+        settings,
+        learning_rate=trial.suggest_float("learning_rate", 1e-3, 1e-2, log=True),
+        label_smoothing=trial.suggest_float("label_smoothing", 0.0, 0.1),
+        augmentation=augmentation,
+    )
+
+
+def loss(found: Dataset, settings: Settings, around: Surroundings) -> float:
+    """Measure settings: mean negative log-likelihood of held-out fields, as they are and restained.
+
+    Classes weigh alike, and in a class laboratories. Half of it is of restained fields, because validation inside the
+    laboratories at hand ranks recipes backwards.
+
+    Parameters
+    ----------
+    found : Dataset
+        The data set; its test part is not looked at.
+    settings : Settings
+        What is measured.
+    around : Surroundings
+        Where progress goes.
+
+    Returns
+    -------
+    float
+        At least 0, lower is better.
+    """
+    validated = cross_validate(found.training, found.always, found.folds, settings, around)
+    decision = calibrate.fit_decision(validated.held_out, validated.restained, settings.least_probability, 1.0)
+
+    def of(judged: Judged) -> float:
+        likelihood = figures.calibrated(judged, decision)[np.arange(len(judged.labels)), judged.labels]
+        return float(-(judged.weights * np.log(likelihood + 1e-9)).sum())
+
+    return (of(validated.held_out) + of(validated.restained)) / 2
+
+
+def _study(out: Path, found: Dataset, settings: Settings) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=settings.seed)
+    study = optuna.create_study(
+        storage=f"sqlite:///{out / STORAGE}", study_name="settings", sampler=sampler, load_if_exists=True
+    )
+    decides = {_DIGEST: found.digest, _BASE: msgspec.json.encode(settings).decode()}
+    for name, value in decides.items():
+        if study.user_attrs.get(name, value) != value:
+            raise DataError(f"search {out}", f"is of other {name}", "Choose another folder")
+        study.set_user_attr(name, value)
+    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        # What was running when the search was stopped.
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    return study
+
+
+def _done(study: optuna.Study) -> int:
+    return len(study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)))
+
+
+def _best(study: optuna.Study, settings: Settings) -> Found:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        fixed = optuna.trial.FixedTrial(study.best_params)
+    return Found(suggest(fixed, settings), study.best_value, _done(study))
+
+
+def _write_best(out: Path, study: optuna.Study, settings: Settings) -> None:
+    part = out / f".{BEST}.part"
+    part.write_bytes(msgspec.json.format(msgspec.json.encode(_best(study, settings).settings), indent=2))
+    part.replace(out / BEST)
