@@ -30,6 +30,7 @@ from trainer.checkpoint import Checkpoints
 from trainer.dataset import Dataset
 from trainer.evaluate import Judged
 from trainer.learning import Surroundings, shared, train
+from trainer.manifest import LabelledField
 from trainer.report import Material, Shown
 from trainer.sampling import weights
 from trainer.settings import Settings
@@ -255,5 +256,5 @@ def _arrays(training: Cells, test: Cells, settings: Settings) -> dict[str, NDArr
     }
 
 
-def _origin(source: manifest.LabelledField) -> tuple[str, str, str]:
+def _origin(source: LabelledField) -> tuple[str, str, str]:
     return source.label, source.group, source.lab
