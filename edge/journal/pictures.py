@@ -60,7 +60,7 @@ class PictureWriter:
         When the folder cannot be written.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, jpeg_quality: int | None = 90, pending: int = 2) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, jpeg_quality: int | None = 90, pending: int = 1) -> None:
         self.folder = Path(folder).absolute()
         self._jpeg_quality = jpeg_quality
         try:
