@@ -14,6 +14,7 @@ import pytest
 from beds.process import Service
 
 from edge.errors import ServiceUnavailable
+from edge.journal import Journal
 
 TEN_YEARS_S = 10 * 365.25 * 86_400
 
@@ -98,13 +99,16 @@ def test_a_full_disk_stops_it_from_taking_frames_and_space_lets_it_go_on(
     service: Callable[..., Service], tmp_path: Path, disk: Callable[..., Iterator[Path]]
 ) -> None:
     with disk(tmp_path, 12) as place:
-        one = service("keep_free_mb = 0\n", place / "state")
+        one = service("keep_free_mb = 0\nleast_free_mb = 0\n", place / "state")
         acknowledged = take(one, 5)
         ballast = place / "ballast"
         fill(ballast)
         with pytest.raises(ServiceUnavailable, match="full"):
             take_until_refused(one, acknowledged)
         assert "full" in one.until(lambda report: report["state"] == "degraded")["reason"]
+        with Journal.open_read_only(place / "state" / "journal.sqlite3") as journal:
+            # What is done is still logged, in the space that was put by for it.
+            assert "full" in [event.detail for event in journal.events() if event.kind == "service degraded"][-1]
         ballast.unlink()
         one.until(lambda report: report["state"] == "ready")
         acknowledged |= take(one, 5)
@@ -114,7 +118,7 @@ def test_a_full_disk_stops_it_from_taking_frames_and_space_lets_it_go_on(
 
 def test_a_full_disk_costs_pictures_and_no_row(service: Callable[..., Service], tmp_path: Path) -> None:
     with small_disk(tmp_path, 12) as place:
-        one = service('save = "frames"\nkeep_free_mb = 0\n', place / "state")
+        one = service('save = "frames"\nkeep_free_mb = 0\nleast_free_mb = 0\n', place / "state")
         acknowledged = take(one, 5)
         deadline_s = time.monotonic() + 120
         while time.monotonic() < deadline_s:
@@ -136,7 +140,7 @@ def test_a_disk_that_becomes_read_only_degrades_it_until_it_can_be_written_again
     service: Callable[..., Service], tmp_path: Path
 ) -> None:
     with small_disk(tmp_path, 30) as place:
-        one = service("keep_free_mb = 0\n", place / "state")
+        one = service("keep_free_mb = 0\nleast_free_mb = 0\n", place / "state")
         acknowledged = take(one, 5)
         # The kernel takes an error of this disk's file system for real, and makes it read-only under open files.
         subprocess.run(["mount", "-o", "remount,errors=remount-ro", place], check=True)
@@ -160,7 +164,7 @@ def test_a_disk_that_fails_now_and_then_loses_no_acknowledged_row(
     service: Callable[..., Service], tmp_path: Path, figures
 ) -> None:
     needs("fiu-run")
-    one = service("keep_free_mb = 0\n", under=("fiu-run", "-x"))
+    one = service("keep_free_mb = 0\nleast_free_mb = 0\n", under=("fiu-run", "-x"))
     acknowledged = take(one, 5)
     failures = []
     for call in ("rw/pwrite", "rw/pwrite64", "sync/fsync", "sync/fdatasync"):
