@@ -50,6 +50,9 @@ _ANSWER_TIMEOUT_S = 120.0
 _STALLED_S = 1.0
 """Longer than any stage takes: while one is at a frame for so long, nobody is told that the service is alive."""
 
+_HOPELESS_S = 30.0
+"""A stage that is at a frame for so long is not waited for when the service ends."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:
@@ -244,10 +247,10 @@ class Service:
             opened.work.count_dropped(line.dropped)
 
     def _finish(self, line: Line, opened: _Open) -> None:
-        """Log what is captured already; what it is asked for besides is refused."""
+        """Log what is captured already, unless a stage hangs; what it is asked for besides is refused."""
         opened.desk.close()
         line.close()
-        while not line.is_done:
+        while not line.is_done and line.stalled_s() < _HOPELESS_S:
             self._tell(line)
             line.wait(self._pulse_s())
             with suppress(WbcError):

@@ -6,8 +6,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-SIZE_BYTES = 4 << 20
-"""A WAL and its shared memory, and thousands of events."""
+SIZE_BYTES = 8 << 20
+"""Some hundred events: each is several pages of a log that a full disk does not let be folded in."""
 
 
 class Reserve:

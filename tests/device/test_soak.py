@@ -19,6 +19,8 @@ SETTINGS = 'camera = "faulty:{mode}"\nsize = "2560x1920"\num_per_px = 0.1\ninter
 def test_ten_thousand_frames(tmp_path: Path, figures) -> None:
     one = Service(tmp_path, tmp_path / "state", SETTINGS.format(mode=tmp_path / "mode"))
     try:
+        one.until(lambda report: report["state"] == "ready", 60)
+        one.ask("start", sample="S-1")  # of a sample every frame counts
         one.until(lambda report: report["frames"] >= SETTLED, 600)
         begun_s, begun, first_mb = time.monotonic(), one.status()["frames"], one.memory_mb()
         most_mb = first_mb

@@ -282,7 +282,7 @@ def test_a_disk_that_fills_stops_frames_and_not_the_log_of_it(service: Callable[
     one.told("READY=1")
     assert one.ask("frame", "S-1")["record"] == 1
     reserve = one.folder / "state" / "journal.sqlite3.reserve"
-    assert reserve.stat().st_blocks * 512 >= 4_000_000
+    assert reserve.stat().st_blocks * 512 >= 8_000_000
     one.config.write_text('camera = "sim:MM"\nsize = "640x480"\nleast_free_mb = 100000000\n', "utf-8")
     one.ask("reload")
     report = one.until(lambda report: report["state"] == "degraded")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from contextlib import closing
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge.errors import JournalFull
 from edge.frame import Frame
 from edge.journal import Journal
 from edge.journal.reserve import Reserve
@@ -17,11 +21,9 @@ from edge.journal.upkeep import compact, last_detail, last_event_s
 from edge.pipeline import measure
 
 
-def filled(journal: Journal, frames: int = 300) -> None:
-    result = measure(Frame(np.full((64, 64, 3), 230, np.uint8), "field" * 300, 0, 0.5, 1.75e9, 0.0))
+def filled(journal: Journal, frames: int = 40) -> None:
+    result = measure(Frame(np.full((64, 64, 3), 230, np.uint8), "field" * 3000, 0, 0.5, 1.75e9, 0.0))
     sample = journal.sample("S-1")
-    with journal.transaction():
-        pass
     for _ in range(frames):
         journal.record(sample, result)
 
@@ -42,7 +44,7 @@ def test_space_of_frames_that_are_gone_is_given_back(tmp_path: Path, is_old: boo
         before = path.stat().st_size
         prune(journal, Policy(frame_days=1), now_s=1.8e9)
         steps = 0
-        while compact(journal, pages=20):
+        while compact(journal, pages=40):
             steps += 1
         with journal.maintenance() as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -78,3 +80,36 @@ def test_a_reserve_takes_its_space_until_it_is_released(tmp_path: Path) -> None:
 def test_a_reserve_for_which_there_is_no_room_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not Reserve(tmp_path / "journal.sqlite3", 1 << 60).hold()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of 16 MB, in memory."""
+    if os.getuid() != 0:
+        pytest.skip("only root may mount a disk")
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16M", "wbc-edge-test", place], check=False)
+    if mounted.returncode:
+        pytest.skip("no disk can be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_a_disk_that_is_full_is_told_in_the_space_put_by(small_disk: Path) -> None:
+    path = small_disk / "journal.sqlite3"
+    with Journal.open(path) as journal:
+        assert Reserve(path).hold()
+        filled(journal, 3)
+        with (small_disk / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
+            while ballast.write(bytes(4096)):
+                pass
+        with pytest.raises(JournalFull):
+            filled(journal, 2000)
+    Reserve(path).release()
+    with Journal.open(path) as journal:
+        for number in range(300):
+            journal.event("service degraded", f"the disk is full, {number}")
+        assert len(list(journal.frames())) >= 3
+        assert journal.check() == []
+        assert journal.audit().problems == ()
