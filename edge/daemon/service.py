@@ -241,6 +241,7 @@ class Service:
             outcome = line.pop()
             if outcome is not None:
                 opened.work.take(outcome, opened.upkeep.keeps_pictures)
+            opened.work.log_pictures()
             opened.upkeep.work(is_idle=outcome is None)
             # It may hold 15 MB, which must not stay while the next one is waited for.
             del outcome

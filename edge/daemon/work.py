@@ -234,6 +234,12 @@ class Work:
             "probabilities": decided.probabilities,
         }
 
+    def log_pictures(self) -> None:
+        """Log the pictures that are whole by now; to be called often, since the next frame may be hours away."""
+        if self._session is not None:
+            for failed in self._session.finished_pictures():
+                self._failed(failed)
+
     def count_dropped(self, dropped: int, is_last: bool = False) -> None:
         """Count frames that made way for newer ones, and log them: at once, and then at most once a minute.
 
@@ -256,8 +262,7 @@ class Work:
 
     def _add(self, session: Session, judged: Judged, keeps_picture: bool) -> dict[str, Any]:
         logged = session.add(judged.result, judged.pixels if keeps_picture else None)
-        for failed in session.finished_pictures():
-            self._failed(failed)
+        self.log_pictures()
         result = logged.result
         self._bulletin.frame(result)
         for drifted in illumination.DRIFTS.intersection(result.warnings) - self._drifted:

@@ -245,6 +245,18 @@ def test_images_dropped_into_a_folder_are_judged_once_and_put_aside(
     one.until(lambda report: report["state"] == "ready")
 
 
+def test_the_picture_of_the_last_frame_is_logged_without_a_further_one(service: Callable[..., Running]) -> None:
+    one = service('camera = "sim:MM"\nsize = "640x480"\nsave = "frames"\n')
+    one.told("READY=1")
+    one.ask("frame", sample="S-1")
+
+    def is_logged(_: dict[str, Any]) -> bool:
+        with one.journal() as journal:
+            return bool(journal.frame(1).pictures)
+
+    one.until(is_logged)
+
+
 def test_it_throws_away_what_its_configuration_no_longer_keeps(service: Callable[..., Running]) -> None:
     settings = 'camera = "sim:MM"\nsize = "640x480"\nsave = "frames"\n'
     one = service(settings)
