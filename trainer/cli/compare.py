@@ -73,7 +73,7 @@ explains manifests.
     "--folds", default=4, show_default=True, type=click.IntRange(2), help="Parts, each tested in turn; 4: 75/25."
 )
 @click.option("--steps", default=1000, show_default=True, type=click.IntRange(1), help="Optimizer steps of a network.")
-@click.option("--batch", default=32, show_default=True, type=click.IntRange(2), help="Pictures a step.")
+@click.option("--batch", default=16, show_default=True, type=click.IntRange(2), help="Pictures a step.")
 @click.option("--best", default=100, show_default=True, type=click.IntRange(1), help="Features kept by chi-square.")
 @click.option(
     "--weights",

@@ -17,7 +17,7 @@ the end. What it leaves open is chosen here so:
   more stayed at one class for all pictures.
 - Each picture's levels are brought to mean 0 and variance 1, for the same reason: trials on levels divided by
   255, which are nearly all bright, did not learn either.
-- The batch is of 32 pictures, classes alike (:mod:`trainer.paper.systems`).
+- The batch is of 16 pictures, classes alike (:mod:`trainer.paper.systems`).
 """
 
 from __future__ import annotations

@@ -27,6 +27,9 @@ from trainer.paper.systems import Fitted, Inputs, System
 TIMED = 9
 """Pictures of which the median time is taken."""
 
+_INDIFFERENT_TO = {"paper": ("best", "weights"), "cell-dense": ("best", "weights"), "vgg16": ("best",)}
+"""Settings that a system does not look at, where it is no classical one."""
+
 
 def fit(
     key: str,
@@ -111,12 +114,10 @@ def key(sha256: str, task: Task, protocol: str, system: str, settings: Settings)
         SHA-256, hexadecimal.
     """
     deciding: dict[str, Any] = msgspec.to_builtins(settings)
-    for listed in ("systems", "protocols"):
-        del deciding[listed]
+    for indifferent in ("systems", "protocols", *_INDIFFERENT_TO.get(system, ("steps", "batch", "weights"))):
+        del deciding[indifferent]
     weights = Path(settings.weights)
-    if system != "vgg16":
-        del deciding["weights"]
-    elif weights.is_file():
+    if "weights" in deciding and weights.is_file():
         deciding["weights"] = hashlib.sha256(weights.read_bytes()).hexdigest()
     versions = [number for library, number in software().items() if library not in ("python", "numpy")]
     told = msgspec.json.encode([sha256, task.classes, protocol, system, deciding, versions])

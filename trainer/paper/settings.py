@@ -50,7 +50,7 @@ class Settings:
     um_per_px: float | None = None
     folds: int = 4
     steps: int = 1000
-    batch: int = 32
+    batch: int = 16
     best: int = 100
     weights: str = vgg16.IMAGENET
     seed: int = 0
