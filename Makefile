@@ -78,6 +78,13 @@ test-whole: ## Run the whole suite: edge, trainer and convert
 	$(call ready,$(WHOLE))
 	$(WHOLE)/bin/python -m pytest $(PYTEST_OPTIONS)
 
+# Two of the largest packages there are, for two test files: not part of `make test`.
+BACKENDS ?= jax torch==2.13.0
+
+.PHONY: test-backends
+test-backends: .venvs/backends/installed ## Train under the jax and torch back ends of Keras; downloads both
+	.venvs/backends/bin/python -m pytest tests/trainer/test_backends.py
+
 .PHONY: format
 format: ## Format the code and mend what ruff can mend
 	$(call ready,$(WHOLE))
@@ -115,6 +122,10 @@ endef
 
 .venvs/whole-%/locked: requirements/whole.txt
 	$(call environment,$(call path_of,$*))
+
+.venvs/backends/locked: requirements/whole.txt
+	$(call environment,$(call path_of,$(firstword $(filter-out 3.10,$(VERSIONS)))))
+	$(@D)/bin/python -m pip install --quiet $(BACKENDS)
 
 %/installed: %/locked pyproject.toml
 	$(@D)/bin/python -m pip install --quiet --no-deps --editable .
