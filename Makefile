@@ -96,6 +96,13 @@ wheelhouse: ## Fill dist/wheelhouse: all that a device is installed from without
 	$(call ready,$(WHOLE))
 	$(WHOLE)/bin/python tools/wheelhouse dist/wheelhouse $(WHEELS_FOR)
 
+# Two of the largest packages there are, for two test files: not part of `make test`.
+BACKENDS ?= jax torch==2.13.0
+
+.PHONY: test-backends
+test-backends: .venvs/backends/installed ## Train under the jax and torch back ends of Keras; downloads both
+	.venvs/backends/bin/python -m pytest tests/trainer/test_backends.py
+
 .PHONY: format
 format: ## Format the code and mend what ruff can mend
 	$(call ready,$(WHOLE))
@@ -133,6 +140,10 @@ endef
 
 .venvs/whole-%/locked: requirements/whole.txt
 	$(call environment,$(call path_of,$*))
+
+.venvs/backends/locked: requirements/whole.txt
+	$(call environment,$(call path_of,$(firstword $(filter-out 3.10,$(VERSIONS)))))
+	$(@D)/bin/python -m pip install --quiet $(BACKENDS)
 
 %/installed: %/locked pyproject.toml
 	$(@D)/bin/python -m pip install --quiet --no-deps --editable .

@@ -3,8 +3,8 @@
     python benchmarks/training_speed.py [--steps 100] [--batch 96] [--precision float32] [--cells 4000]
 
 KERAS_BACKEND chooses what computes. The plain loop is ``Model.fit`` on batches that lie ready in memory: what the
-device could do if data cost nothing. Both train the deployed network, and the trainer augments as it always does. The
-tiles are noise, which costs as much as cells.
+device could do if data cost nothing. Both train the deployed network; augmentation, restaining too, is the trainer's
+own. The tiles are noise, which costs as much as cells.
 """
 
 from __future__ import annotations
