@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,10 +138,12 @@ def errors(exact: bytes, converted: bytes, tiles: NDArray[np.uint8]) -> tuple[La
         In the order of the network, of the layers that both have.
     """
     one, other = _interpreter(exact), _interpreter(converted)
+    # Weights may be called as the layer's output is.
+    outputs = [_outputs(each) for each in (exact, converted)]
     signal: dict[str, float] = {}
     noise: dict[str, float] = {}
     for tile in tiles:
-        expected, found = _run(one, tile), _run(other, tile)
+        expected, found = _run(one, tile, outputs[0]), _run(other, tile, outputs[1])
         for name in expected.keys() & found.keys():
             signal[name] = signal.get(name, 0.0) + float(np.square(expected[name], dtype=np.float64).sum())
             noise[name] = noise.get(name, 0.0) + float(np.square(expected[name] - found[name], dtype=np.float64).sum())
@@ -150,16 +152,15 @@ def errors(exact: bytes, converted: bytes, tiles: NDArray[np.uint8]) -> tuple[La
             name=layer.name,
             operation=layer.operation,
             tensor=layer.tensor,
-            sqnr_db=float(
-                10
-                * np.log10(
-                    max(signal[layer.tensor], 1e-12) / max(noise[layer.tensor], 1e-12 * signal[layer.tensor], 1e-24)
-                )
-            ),
+            sqnr_db=_decibels(signal[layer.tensor], noise[layer.tensor]),
         )
         for layer in graph.layers(exact)
         if layer.tensor in signal
     )
+
+
+def _decibels(signal: float, noise: float) -> float:
+    return float(10 * np.log10(max(signal, 1e-12) / max(noise, 1e-12 * signal, 1e-24)))
 
 
 def _interpreter(network: bytes) -> Any:
@@ -176,7 +177,13 @@ def _interpreter(network: bytes) -> Any:
     return interpreter
 
 
-def _run(interpreter: Any, tile: NDArray[np.uint8]) -> Mapping[str, NDArray[np.float32]]:
+def _outputs(network: bytes) -> frozenset[int]:
+    return frozenset(layer.index for layer in graph.layers(network))
+
+
+def _run(
+    interpreter: Any, tile: NDArray[np.uint8], wanted: Collection[int] | None = None
+) -> Mapping[str, NDArray[np.float32]]:
     (shown,) = interpreter.get_input_details()
     batch = (tile ^ 0x80).view(np.int8) if shown["dtype"] == np.int8 else tile.astype(np.float32)
     interpreter.set_tensor(shown["index"], batch[None])
@@ -184,6 +191,8 @@ def _run(interpreter: Any, tile: NDArray[np.uint8]) -> Mapping[str, NDArray[np.f
     found = {}
     for details in interpreter.get_tensor_details():
         if details["dtype"] not in (np.float32, np.int8, np.int16) or not details["name"]:
+            continue
+        if wanted is not None and details["index"] not in wanted:
             continue
         try:
             raw = interpreter.get_tensor(details["index"])

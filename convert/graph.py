@@ -37,6 +37,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
         Name of the layer that it comes from.
     tensor : str
         Name of its output, which is the same in every type of a network.
+    index : int
+        Number of its output among the tensors.
     operation : str
         TFLite's name of it.
     shape : tuple of int
@@ -51,6 +53,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     tensor: str
+    index: int
     operation: str
     shape: tuple[int, ...]
     dtype: str
@@ -155,6 +158,7 @@ def layers(network: bytes) -> tuple[Layer, ...]:
             Layer(
                 name=_layer_name(text(output.name)),
                 tensor=text(output.name),
+                index=int(operator.outputs[0]),
                 operation=operation,
                 shape=_shape(output),
                 dtype=_dtype(output.type),
