@@ -75,7 +75,7 @@ def test_the_network_in_a_bundle_carries_labels_and_says_what_it_is(whole):
     for told in (b"For research use only", b"BGR", b"labels.txt", b"research only", b"small"):
         assert told in content
     signatures = Interpreter(model_content=network).get_signature_list()
-    assert signatures == {"serving_default": {"inputs": ["tiles"], "outputs": ["logits", "embedding"]}}
+    assert signatures == {"serving_default": {"inputs": ["tiles"], "outputs": ["embedding", "logits"]}}
 
 
 def test_a_type_that_is_not_there_and_a_place_that_cannot_be_written_are_refused(whole, tmp_path):
