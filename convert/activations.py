@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,7 +111,7 @@ def observe(network: bytes, tiles: NDArray[np.uint8]) -> dict[str, Seen]:
     rng = np.random.default_rng(0)
     places: dict[str, NDArray[np.int64]] = {}
     for tile in tiles:
-        for name, array in _run(interpreter, tile).items():
+        for name, array in ((tensor.name, tensor.values) for tensor in _run(interpreter, tile).values()):
             if name not in places:
                 ranks[name] = array.ndim
                 places[name] = rng.choice(array.size, min(_VALUES_A_TILE, array.size), replace=False)
@@ -138,28 +138,35 @@ def errors(exact: bytes, converted: bytes, tiles: NDArray[np.uint8]) -> tuple[La
         In the order of the network, of the layers that both have.
     """
     one, other = _interpreter(exact), _interpreter(converted)
-    signal: dict[str, float] = {}
-    noise: dict[str, float] = {}
+    places, others = _places(exact), _places(converted)
+    signal = dict.fromkeys(places.keys() & others.keys(), 0.0)
+    noise = dict(signal)
     for tile in tiles:
         expected, found = _run(one, tile), _run(other, tile)
-        for name in expected.keys() & found.keys():
-            signal[name] = signal.get(name, 0.0) + float(np.square(expected[name], dtype=np.float64).sum())
-            noise[name] = noise.get(name, 0.0) + float(np.square(expected[name] - found[name], dtype=np.float64).sum())
+        for name in signal:
+            values = expected[places[name]].values
+            signal[name] += float(np.square(values, dtype=np.float64).sum())
+            noise[name] += float(np.square(values - found[others[name]].values, dtype=np.float64).sum())
     return tuple(
         LayerError(
             name=layer.name,
             operation=layer.operation,
             tensor=layer.tensor,
-            sqnr_db=float(
-                10
-                * np.log10(
-                    max(signal[layer.tensor], 1e-12) / max(noise[layer.tensor], 1e-12 * signal[layer.tensor], 1e-24)
-                )
-            ),
+            sqnr_db=_decibels(signal[graph.key(layer.tensor)], noise[graph.key(layer.tensor)]),
         )
         for layer in graph.layers(exact)
-        if layer.tensor in signal
+        if graph.key(layer.tensor) in signal
     )
+
+
+def _places(network: bytes) -> dict[str, int]:
+    """Map the keys of layers' names to the numbers of their outputs: weights may be called as an output is."""
+    moved = ("QUANTIZE", "DEQUANTIZE")
+    return {graph.key(layer.tensor): layer.index for layer in graph.layers(network) if layer.operation not in moved}
+
+
+def _decibels(signal: float, noise: float) -> float:
+    return float(10 * np.log10(max(signal, 1e-12) / max(noise, 1e-12 * signal, 1e-24)))
 
 
 def _interpreter(network: bytes) -> Any:
@@ -176,7 +183,14 @@ def _interpreter(network: bytes) -> Any:
     return interpreter
 
 
-def _run(interpreter: Any, tile: NDArray[np.uint8]) -> Mapping[str, NDArray[np.float32]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tensor:
+    name: str
+    values: NDArray[np.float32]
+
+
+def _run(interpreter: Any, tile: NDArray[np.uint8]) -> dict[int, _Tensor]:
+    """Run a network over a tile; what its tensors hold, by their numbers."""
     (shown,) = interpreter.get_input_details()
     batch = (tile ^ 0x80).view(np.int8) if shown["dtype"] == np.int8 else tile.astype(np.float32)
     interpreter.set_tensor(shown["index"], batch[None])
@@ -192,10 +206,8 @@ def _run(interpreter: Any, tile: NDArray[np.uint8]) -> Mapping[str, NDArray[np.f
             continue
         scale, zero = details["quantization"]
         values = raw.astype(np.float32)
-        if raw.dtype != np.float32:
-            if not scale:
-                continue
+        if raw.dtype != np.float32 and scale:
             values = (values - np.float32(zero)) * np.float32(scale)
         if values.size:
-            found[details["name"]] = values
+            found[details["index"]] = _Tensor(details["name"], values)
     return found

@@ -36,7 +36,9 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     name : str
         Name of the layer that it comes from.
     tensor : str
-        Name of its output, which is the same in every type of a network.
+        Name of its output; its :func:`key` is the same in every type of a network.
+    index : int
+        Number of its output among the tensors.
     operation : str
         TFLite's name of it.
     shape : tuple of int
@@ -51,6 +53,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     tensor: str
+    index: int
     operation: str
     shape: tuple[int, ...]
     dtype: str
@@ -155,6 +158,7 @@ def layers(network: bytes) -> tuple[Layer, ...]:
             Layer(
                 name=_layer_name(text(output.name)),
                 tensor=text(output.name),
+                index=int(operator.outputs[0]),
                 operation=operation,
                 shape=_shape(output),
                 dtype=_dtype(output.type),
@@ -255,8 +259,13 @@ def _item_bytes(number: int) -> int:
     return {"float32": 4, "int32": 4, "int16": 2, "float16": 2, "int64": 8}.get(_dtype(number), 1)
 
 
+def key(tensor: str) -> str:
+    """Strip a tensor's name of what the converter and the quantizer put behind it, which differs from type to type."""
+    return re.sub(r"\d*(_quantized|_dequant)?\Z", "", tensor)
+
+
 def _layer_name(tensor: str) -> str:
     """Shorten what the converter calls a tensor, ``functional/conv/Relu6;functional/conv/convolution``, to ``conv``."""
     last = [part for part in tensor.split(";") if part][-1:] or [tensor]
-    pieces = [piece for piece in last[0].split("/") if not re.fullmatch(r"functional(_\d+)?|sequential(_\d+)?", piece)]
+    pieces = [piece for piece in last[0].split("/") if not re.fullmatch(r"(functional|sequential)(_\d+)*", piece)]
     return "/".join(pieces[:-1]) or pieces[-1]

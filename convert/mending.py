@@ -12,6 +12,7 @@ bias correction") are not among them: no library that is alive does them for Ker
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,7 +173,10 @@ def _quantized(
         }
         for name, (low, high) in ranges.items()
     }
-    result = work.quantize(statistics, enable_progress_report=False).quantized_model
+    with warnings.catch_warnings():
+        # Its own interpreter keeps all tensors, and says that this takes memory.
+        warnings.filterwarnings("ignore", ".*experimental_preserve_all_tensors", UserWarning)
+        result = work.quantize(statistics, enable_progress_report=False).quantized_model
     return bytes(result or b"")
 
 

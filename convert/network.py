@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -156,7 +157,8 @@ def _keras(path: Path) -> Any:
     except Exception as error:
         # On a damaged or hostile file Keras, HDF5, ZIP and JSON fail in more ways than they name.
         why, remedy = reason(error), "Give a whole .keras file, or train again"
-        if "Could not locate class" in why:
+        if unknown := re.search(r"Could not locate (?:class|function) '([^']+)'", str(error)):
+            why = f"has the custom layer {unknown[1]}"
             remedy = "Build it of Keras's own layers: code of a custom layer is never loaded from a file"
         raise NetworkUnreadable(f"network {path}", why, remedy) from error
 
@@ -282,7 +284,7 @@ def _head(outputs: Sequence[Any], path: Path) -> tuple[Any, Any]:
     if dense.op.type != "MatMul":
         raise NetworkUnreadable(
             f"network {path}",
-            f"ends in {outputs[0].op.type} of {dense.op.type}, not in a dense layer",
+            f"ends in {_behind(outputs[0]).op.type}, not in a dense layer",
             "Give it a last layer Dense(number of classes), with or without softmax",
         )
     return logits, dense.op.inputs[0]

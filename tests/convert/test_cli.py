@@ -3,45 +3,64 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
 
 from convert.cli import main
 from edge import RESEARCH_USE_ONLY
+from edge.model import bundle as bundles
+from edge.model import open_model, shelf
 
 
 def told(*arguments):
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def test_help_shows_examples():
-    assert "convert quantize runs/marrow --out marrow.wbc" in told("--help").output
-    assert "convert quantize runs/marrow --out marrow.wbc" in told("quantize", "--help").output
+COMMANDS = ("quantize", "verify", "inspect", "benchmark", "compare", "export", "keygen")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_shows_examples(command):
+    assert f"convert {command} " in told(command, "--help").output
+    assert command in told("--help").output
 
 
 def test_a_person_is_told_what_was_made_and_for_what(run_folder, tmp_path, capfd):
     result = told("quantize", run_folder, "--out", tmp_path / "small.wbc")
     assert result.exit_code == 0
     assert result.stdout.startswith(f"{tmp_path / 'small.wbc'}: small@")
+    assert "of 12 fields, same class on" in result.stdout
     assert "of 60 tiles" in result.stdout
     assert RESEARCH_USE_ONLY in result.stderr
     # What the steps were, past the test's own streams, and nothing of TensorFlow's.
-    assert capfd.readouterr() == (
-        "",
-        "loading the network\nquantizing to int8\ncomparing with the float network\npacking\n",
-    )
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "loading the network",
+        "judging as trained",
+        "converting to float32",
+        "comparing float32 with the trained network",
+        "converting to int8",
+        "comparing int8 with the trained network",
+        "int8, plain: extreme values, a scale for each output channel: within the budget",
+        "packing",
+    ]
 
 
-def test_a_program_gets_one_object(run_folder, tmp_path):
-    out = tmp_path / "small.wbc"
-    result = told("quantize", run_folder, "--out", out, "--json")
+def test_a_program_gets_one_object_and_a_device_a_signed_bundle_of_two_types(run_folder, tmp_path):
+    key, out = tmp_path / "maker.key", tmp_path / "small.wbc"
+    public = json.loads(told("keygen", key, "--name", "maker", "--json").stdout)["key"]
+    result = told("quantize", run_folder, "--out", out, "--type", "int8", "--type", "float16", "--sign", key, "--json")
     found = json.loads(result.stdout)
     assert found["bundle"] == str(out)
     assert found["model"].startswith("small@")
     assert found["bytes"] == out.stat().st_size
-    assert found["tiles"] == 60
+    assert (found["fields"], found["tiles"]) == (12, 60)
     assert found["agreement"] >= 0.98
+    assert set(found["types"]) == {"int8", "float16"}
+    assert open_model(out, kind="float16", trusted_keys=[public]).bundle.signature is not None
 
 
 @pytest.mark.parametrize(
@@ -63,6 +82,88 @@ def test_a_mistake_is_one_line_and_its_own_exit_code(run_folder, tmp_path, damag
     assert "Traceback" in told("--debug", "quantize", run_folder, "--out", tmp_path / "small.wbc").stderr
 
 
-@pytest.mark.parametrize("wrong", [["--out", "small.zip"], ["--out", "small.wbc", "--min-agreement", "2"], []])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--out", "small.zip"],
+        ["--out", "small.wbc", "--min-agreement", "2"],
+        ["--out", "small.wbc", "--type", "int4"],
+        ["--out", "small.wbc", "--mean", "1,2"],
+        [],
+    ],
+)
 def test_wrong_usage_is_refused(run_folder, wrong):
     assert told("quantize", run_folder, *wrong).exit_code == 2
+
+
+def test_a_network_from_elsewhere_needs_what_a_run_would_say(run_folder, tmp_path):
+    result = told("quantize", run_folder / "network.keras", "--out", tmp_path / "x.wbc", "--classes", "ALL,MM,normal")
+    assert result.exit_code == 2
+    assert "--um-per-px, --calibration, --data" in result.output
+
+
+def test_verify_repeats_the_self_tests_and_compares_on_fields(whole, drawn_fields, tmp_path):
+    path = whole[0].path
+    lines = [json.loads(line) for line in told("verify", path, "--json").stdout.splitlines()]
+    assert {(line["kind"], line["difference"]) for line in lines} == {
+        (kind, 0.0) for kind in ("int8", "float16", "float32", "dynamic")
+    }
+    said = told("verify", path, "--data", drawn_fields, "--min-agreement", 0)
+    assert said.exit_code == 0
+    assert "int8 on 6 fields" in said.stdout
+    torn = tmp_path / "torn.wbc"
+    torn.write_bytes(path.read_bytes()[:-100])
+    assert told("verify", torn).exit_code == 32
+
+
+def test_verify_ends_with_the_code_of_a_failed_self_test(whole, tmp_path):
+    from dataclasses import replace
+
+    bundle = whole[0]
+    wrong = {**bundle.selftest_logits, "float16": bundle.selftest_logits["float16"] + 1}
+    bundles.write(replace(bundle, selftest_logits=wrong), tmp_path / "wrong.wbc")
+    result = told("verify", tmp_path / "wrong.wbc")
+    assert result.exit_code == 34
+    assert "self-test differs" in result.stderr
+
+
+def test_inspect_shows_every_layer_and_its_share_of_time(whole):
+    shown = told("inspect", whole[0].path, "--profile").stdout
+    for part in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "nx15x15x8", "48,600", "multiply-accumulates", "%"):
+        assert part in shown
+    layers = [
+        json.loads(line) for line in told("inspect", whole[0].path, "--type", "float32", "--json").stdout.splitlines()
+    ]
+    assert sum(layer["macs"] for layer in layers) == 60_792
+    assert told("inspect", shelf.find(None), "--type", "float32").exit_code == 37
+
+
+def test_benchmark_measures_each_type_and_number_of_threads(whole):
+    lines = told("benchmark", whole[0].path, "--threads", 1, "--repeats", 2, "--json").stdout.splitlines()
+    found = [json.loads(line) for line in lines if "litert" in line]
+    assert [line["kind"] for line in found] == ["int8", "float16", "float32", "dynamic"]
+    assert all(line["tile_ms"] > 0 and not line["problem"] for line in found)
+
+
+def test_compare_says_what_changed_and_nothing_of_equal_bundles(whole, tmp_path):
+    path = whole[0].path
+    copy = tmp_path / "copy.wbc"
+    shutil.copy(path, copy)
+    assert "have the same content" in told("compare", path, copy).stdout
+    changed = told("compare", path, shelf.find(None)).stdout
+    for part in ("name: small -> marrow", "tiling.tile_px: 32 -> 64", "int8 parameters: 328 -> "):
+        assert part in changed
+    assert "classes" not in changed
+    assert any(
+        json.loads(line)["what"] == "name"
+        for line in told("compare", path, shelf.find(None), "--json").stdout.splitlines()
+    )
+
+
+def test_export_says_what_it_wrote(whole, tmp_path):
+    found = json.loads(
+        told("export", whole[0].path, "--format", "tflite", "--out", tmp_path / "x.tflite", "--json").stdout
+    )
+    assert (found["type"], found["bytes"]) == ("int8", (tmp_path / "x.tflite").stat().st_size)
+    assert told("export", whole[0].path, "--format", "pdf", "--out", tmp_path / "x").exit_code == 2
+    assert told("export", tmp_path / "none.wbc", "--format", "onnx", "--out", tmp_path / "x").exit_code == 31

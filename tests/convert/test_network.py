@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from convert import network as networks
-from convert.errors import CalibrationRefused, NetworkUnreadable
+from convert.errors import NetworkUnreadable
+from convert.network import Preprocessing
 from edge.model import run as runs
 
 
@@ -23,8 +24,10 @@ def saved(network, tmp_path):
 
 def test_a_whole_file_is_read(saved, network, tiles):
     read = networks.load(saved)
-    shown = tiles[:4].astype(np.float32)
-    assert np.array_equal(read.predict_on_batch(shown)[0], network.predict_on_batch(shown)[0])
+    assert (read.tile_px, read.classes) == (32, 3)
+    found, expected = read.run(tiles), network.predict_on_batch(tiles.astype(np.float32))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-4)
 
 
 def refused(path):
@@ -101,32 +104,133 @@ def test_another_number_or_form_of_outputs_is_refused(tmp_path):
     shown = keras.Input((32, 32, 3))
     map_of_features = layers.Conv2D(4, 3)(shown)
     embedding = layers.GlobalAveragePooling2D()(map_of_features)
-    for number, outputs in enumerate(([embedding], [embedding, map_of_features], [embedding] * 3)):
+    for number, outputs in enumerate(([map_of_features], [embedding, map_of_features], [embedding] * 3)):
         path = tmp_path / f"{number}.keras"
         keras.Model(shown, outputs).save(path)
         assert "outputs" in refused(path)
 
 
-@pytest.mark.parametrize(
-    ("shape", "level", "told"),
-    [
-        ((0, 32, 32, 3), 0, "empty"),
-        ((5, 32, 32, 3), 90, "the same tile throughout"),
-        ((5, 16, 16, 3), 0, r"has shape \(5, 16, 16, 3\)"),
-        ((32, 32, 3), 0, r"has shape \(32, 32, 3\)"),
-    ],
-)
-def test_a_representative_dataset_that_is_none_is_refused(network, shape, level, told):
-    with pytest.raises(CalibrationRefused, match=told):
-        networks.to_int8(network, np.full(shape, level, np.uint8))
-
-
-def test_a_layer_without_int8_is_refused(tiles):
+def test_several_inputs_or_another_shape_are_refused(tmp_path):
     import keras
     from keras import layers
 
+    def saved_with(name, *shapes):
+        shown = [keras.Input(shape) for shape in shapes]
+        pooled = [layers.GlobalAveragePooling2D()(each) for each in shown]
+        joined = layers.Concatenate()(pooled) if len(pooled) > 1 else pooled[0]
+        path = tmp_path / name
+        keras.Model(shown, [layers.Dense(2)(joined), joined]).save(path)
+        return refused(path)
+
+    assert "has 2 inputs" in saved_with("two.keras", (32, 32, 3), (32, 32, 3))
+    assert "(None, 32, 16, 3)" in saved_with("oblong.keras", (32, 16, 3))
+    assert "(None, 32, 32, 1)" in saved_with("gray.keras", (32, 32, 1))
+    assert "(None, None, None, 3)" in saved_with("any.keras", (None, None, 3))
+
+
+def test_an_unknown_custom_layer_is_named_and_its_code_never_looked_for(saved):
+    def custom(config):
+        layer = next(layer for layer in config["config"]["layers"] if layer["class_name"] == "Conv2D")
+        layer |= {"class_name": "Swirl", "module": "somewhere", "registered_name": "somewhere>Swirl"}
+        return config
+
+    rewritten(saved, custom)
+    assert "Swirl" in (line := refused(saved))
+    assert "Keras's own layers" in line
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "assets/../../evil", "assets\\..\\evil"])
+def test_an_archive_that_reaches_out_of_itself_is_refused(saved, name):
+    with zipfile.ZipFile(saved, "a") as archive:
+        archive.writestr(name, b"x")
+    assert "reaches out" in refused(saved)
+
+
+def test_an_archive_that_claims_to_be_huge_is_refused_before_it_is_unpacked(saved):
+    with zipfile.ZipFile(saved, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("assets/zeros", "w") as part:
+        for _ in range(33):
+            part.write(bytes(32 << 20))
+    assert saved.stat().st_size < 4 << 20
+    assert "claims to unpack to" in refused(saved)
+
+
+def classifier(ending):
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(2)
     shown = keras.Input((32, 32, 3))
-    embedding = layers.GlobalAveragePooling2D()(keras.ops.fft2((shown, shown))[0])
-    network = keras.Model(shown, [layers.Dense(3)(embedding), embedding])
-    with pytest.raises(NetworkUnreadable, match="cannot be quantized"):
-        networks.to_int8(network, tiles)
+    embedding = layers.GlobalAveragePooling2D()(layers.Conv2D(6, 3, activation="relu")(shown))
+    return keras.Model(shown, ending(embedding))
+
+
+def endings():
+    from keras import layers
+
+    return {
+        "softmax in the layer": layers.Dense(3, activation="softmax"),
+        "softmax behind it": lambda x: layers.Softmax()(layers.Dense(3)(x)),
+        "logits": layers.Dense(3),
+        "without bias": layers.Dense(3, use_bias=False, activation="softmax"),
+    }
+
+
+@pytest.mark.parametrize("ending", ["softmax in the layer", "softmax behind it", "logits", "without bias"])
+@pytest.mark.parametrize("form", ["keras", "saved_model"])
+def test_logits_and_embedding_are_found_in_any_classifier(tmp_path, tiles, ending, form):
+    from edge.verdict import softmax
+
+    model = classifier(endings()[ending])
+    path = tmp_path / ("network.keras" if form == "keras" else "network")
+    model.save(path) if form == "keras" else model.export(path, verbose=False)
+    shown = tiles.astype(np.float32) / 255
+    logits, embeddings = networks.load(path, Preprocessing(scale=255)).run(tiles)
+    expected = model.predict_on_batch(shown)
+    np.testing.assert_allclose(logits if ending == "logits" else softmax(logits), expected, rtol=1e-4, atol=1e-5)
+    weights = model.layers[-1 if ending != "softmax behind it" else -2].get_weights()
+    np.testing.assert_allclose(embeddings @ weights[0] + (weights[1] if len(weights) > 1 else 0), logits, atol=1e-4)
+
+
+def test_a_network_gets_the_channels_and_the_range_that_it_wants(tmp_path, tiles):
+    model = classifier(endings()["logits"])
+    model.save(path := tmp_path / "network.keras")
+    mean, scale = (10.0, 20.0, 30.0), 50.0
+    logits, _ = networks.load(path, Preprocessing(scale, mean, rgb=True)).run(tiles)
+    expected = model.predict_on_batch((tiles[..., ::-1].astype(np.float32) - mean) / scale)
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_classifier_that_ends_in_no_dense_layer_is_refused(tmp_path):
+    from keras import layers
+
+    path = tmp_path / "network.keras"
+    classifier(layers.ReLU()).save(path)
+    assert "Dense(number of classes)" in refused(path)
+
+
+def test_a_saved_model_that_reaches_for_files_is_refused_and_not_loaded(tmp_path):
+    import tensorflow as tf
+
+    marker = tmp_path / "was written"
+
+    class Hostile(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((None, 32, 32, 3), tf.float32)])
+        def serve(self, tiles):
+            tf.io.write_file(str(marker), "x")
+            return tf.reduce_mean(tiles, (1, 2))
+
+    module = Hostile()
+    path = tmp_path / "network"
+    tf.saved_model.save(module, path, signatures=module.serve)
+    marker.unlink(missing_ok=True)
+    assert "WriteFile" in refused(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"garbage", b"\x08\xff\xff"])
+def test_a_folder_that_is_no_saved_model_is_refused(tmp_path, content):
+    path = tmp_path / "network"
+    path.mkdir()
+    if content is not None:
+        (path / "saved_model.pb").write_bytes(content)
+    refused(path)

@@ -1,4 +1,4 @@
-"""Parity counts decisions, not logits."""
+"""Parity counts verdicts of fields and decisions of tiles, not logits, of all and by class and laboratory."""
 
 from __future__ import annotations
 
@@ -6,41 +6,98 @@ import numpy as np
 import pytest
 
 from convert import parity
-from edge.model.runtime import Outputs
+from convert.fields import Fields
+from convert.parity import Budget
+from edge.verdict import Decision
 
-
-class Shifted:
-    """A runtime whose logits are another network's: the float ones with one class made larger."""
-
-    name = "shifted"
-    logit_step = 0.0
-
-    def __init__(self, network, shift):
-        self._network, self._shift = network, shift
-
-    def run(self, tiles):
-        logits, embeddings = (np.asarray(part) for part in self._network.predict_on_batch(tiles.astype(np.float32)))
-        return Outputs(logits + np.float32(self._shift), embeddings)
+CLASSES = ("ALL", "MM", "normal")
+DECISION = Decision(
+    pseudo_counts=(0.1,) * 3,
+    temperature=1.0,
+    bias=(0.0,) * 3,
+    least_probability=0.5,
+    least_tiles=1,
+    novelty_warns=0.7,
+)
 
 
 @pytest.fixture
-def decided(network, tiles):
-    return np.asarray(network.predict_on_batch(tiles.astype(np.float32))[0]).argmax(axis=1)
+def fields():
+    """Ten fields of four tiles: six ALL, four MM, of two laboratories."""
+    owners = np.repeat(np.arange(10), 4)
+    of_fields = np.array([0] * 6 + [1] * 4)
+    labs = np.array(["north", "south"] * 5)
+    return Fields(np.zeros((40, 8, 8, 3), np.uint8), of_fields[owners], owners, of_fields, labs, labs)
 
 
-def test_a_shift_of_all_classes_decides_the_same(network, tiles, decided):
-    found = parity.measure(network, Shifted(network, [2, 2, 2]), tiles, decided)
-    assert (found.tiles, found.agreement, found.accuracy_float, found.accuracy_quantized) == (60, 1, 1, 1)
-    assert found.largest_difference == pytest.approx(2, abs=1e-4)
+def logits_for(labels, by=4.0):
+    return (np.eye(3)[labels] * by).astype(np.float32)
 
 
-def test_a_network_that_always_says_one_class_agrees_where_the_other_does(network, tiles, decided):
-    found = parity.measure(network, Shifted(network, [0, 1000, 0]), tiles, decided)
-    assert found.agreement == found.accuracy_quantized == (decided == 1).mean()
-    assert found.accuracy_float == 1
+def compared(fields, exact, found):
+    return parity.compare("here", exact, found, fields, DECISION, CLASSES)
 
 
-def test_accuracies_are_against_the_labels(network, tiles, decided):
-    labels = np.where(np.arange(60) < 15, (decided + 1) % 3, decided)
-    found = parity.measure(network, Shifted(network, [0, 0, 0]), tiles, labels)
-    assert (found.agreement, found.accuracy_float, found.accuracy_quantized) == (1, 0.75, 0.75)
+def test_a_shift_of_all_logits_decides_the_same(fields):
+    exact = logits_for(fields.labels)
+    whole = compared(fields, exact, exact + 2).whole
+    assert (whole.fields, whole.tiles) == (10, 40)
+    assert (whole.agreement, whole.tile_agreement, whole.accuracy, whole.tile_accuracy) == (1, 1, 1, 1)
+    assert whole.largest_difference == pytest.approx(2)
+    assert whole.auroc == 1
+
+
+def test_tiles_that_turn_are_counted_as_tiles_and_where_they_turn_a_field_as_a_field(fields):
+    exact = logits_for(fields.labels)
+    turned = fields.labels.copy()
+    turned[:4] = 1  # all of the first field, of ALL and north
+    turned[4] = 1  # a quarter of the second, of ALL and south
+    found = compared(fields, exact, logits_for(turned))
+    assert found.whole.tile_agreement == found.whole.tile_accuracy == 35 / 40
+    assert found.whole.agreement == found.whole.accuracy == 0.9
+    assert found.by_class["ALL"].accuracy == pytest.approx(5 / 6)
+    assert found.by_class["MM"].accuracy == 1
+    assert "normal" not in found.by_class
+    assert (found.by_lab["north"].accuracy, found.by_lab["south"].accuracy) == (0.8, 1)
+    assert found.by_class["ALL"].auroc is None
+
+
+def test_a_verdict_that_becomes_indeterminate_is_another_verdict_though_the_class_is_the_same(fields):
+    exact = logits_for(fields.labels)
+    unsure = exact.copy()
+    unsure[:4] *= 0.1
+    whole = compared(fields, exact, unsure).whole
+    assert (whole.agreement, whole.accuracy, whole.tile_agreement) == (0.9, 1, 1)
+
+
+def test_calibration_error_and_area_are_those_of_sure_and_wrong(fields):
+    sure = logits_for(1 - fields.labels, by=50.0)
+    whole = compared(fields, sure, sure).whole
+    assert whole.accuracy == whole.auroc == 0
+    assert whole.calibration_error == pytest.approx(4.1 / 4.3, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("budget", "turned", "told"),
+    [
+        ({"min_agreement": 0.95}, range(4), "decides only 90.0% of 10 fields"),
+        ({"min_agreement": 0.95}, [0, 4, 8, 12], "decides only 90.0% of 40 tiles"),
+        ({"min_agreement": 0, "max_accuracy_drop": 0.05}, range(4), "lost 10.0 points of accuracy on 10 fields"),
+        ({"min_agreement": 0, "max_accuracy_drop": 0.09}, [0, 4, 8, 12], "lost 10.0 points of accuracy on 40 tiles"),
+        ({"min_agreement": 0, "max_accuracy_drop": 1}, range(4), "of the area under the ROC curve"),
+        (
+            {"min_agreement": 0, "max_accuracy_drop": 1, "max_auroc_drop": 1, "max_calibration_drop": 0.001},
+            range(4),
+            "is worse calibrated",
+        ),
+    ],
+)
+def test_what_is_lost_beyond_the_budget_is_said(fields, budget, turned, told):
+    exact, labels = logits_for(fields.labels, by=50.0), fields.labels.copy()
+    labels[list(turned)] = 1
+    whole = compared(fields, exact, exact).whole
+    found = compared(fields, exact, logits_for(labels, by=50.0)).whole
+    refused = parity.refusal("int8", found, whole, Budget(**budget))
+    assert told in str(refused)
+    assert refused.exit_code == 72
+    assert parity.refusal("int8", whole, whole, Budget(**budget)) is None
