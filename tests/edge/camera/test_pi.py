@@ -3,12 +3,14 @@
 import contextlib
 import importlib.util
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
 import pytest
 
 from edge.camera import CameraSettings, attached_cameras, open_camera
+from edge.camera.pi import locked_controls
 from edge.errors import CameraError, CameraLost, CameraNotFound, CameraSettingRefused, CameraUnavailable, ScaleError
 from edge.frame import SensorReport
 
@@ -70,6 +72,10 @@ class Picamera2:
     def camera_configuration(self):
         return self.configured
 
+    def set_controls(self, controls):
+        assert not self.running, "what is set later is of effect some frames later"
+        self.controls = controls
+
     def start(self):
         self.running = True
 
@@ -115,6 +121,19 @@ def test_frames_are_numbered_and_carry_what_the_sensor_said(picamera2):
     frames = [camera.read() for _ in range(5)]
     assert [frame.name for frame in frames] == [f"picamera2-0-{number:06d}" for number in range(5)]
     assert frames[-1].sensor == SensorReport(9981, 1.5, (2.25, 1.75))
+
+
+def test_what_was_calibrated_is_locked_before_the_first_frame(picamera2):
+    camera = open_camera("picamera2", replace(SETTINGS, locked=SensorReport(8000.4, 2.0, (1.5, 1.25))))
+    assert camera._camera.controls == {
+        "AeEnable": False,
+        "ExposureTime": 8000,
+        "AnalogueGain": 2.0,
+        "AwbEnable": False,
+        "ColourGains": (1.5, 1.25),
+    }
+    assert locked_controls(SensorReport()) == {}
+    assert locked_controls(SensorReport(white_balance=(1.5, 1.25))).keys() == {"AwbEnable", "ColourGains"}
 
 
 def test_it_is_opened_once_and_closed(picamera2):

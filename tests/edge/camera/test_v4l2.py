@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.camera import CameraSettings, open_camera
-from edge.camera.v4l2 import choose_size, grab_fresh, is_dead, retrieve, sensor_report
+from edge.camera.v4l2 import choose_size, grab_fresh, is_dead, lock, retrieve, sensor_report
 from edge.errors import CameraLost, CameraNotFound, CameraSettingRefused, ImageError, ScaleError
 from edge.frame import SensorReport
 
@@ -49,6 +49,8 @@ class Queue:
         if propId == cv2.CAP_PROP_FOURCC:
             width, height = self.sizes[int(value).to_bytes(4, "little").decode()]
             self.properties |= {cv2.CAP_PROP_FRAME_WIDTH: width, cv2.CAP_PROP_FRAME_HEIGHT: height}
+        elif propId not in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT):
+            self.properties[propId] = value
         return True
 
     def clock(self):
@@ -146,6 +148,18 @@ def test_the_report_has_what_the_driver_has():
         cv2.CAP_PROP_WHITE_BALANCE_BLUE_U: 1.25,
     }
     assert sensor_report(Queue(properties=told)) == SensorReport(15600.0, 64.0, (1.5, 1.25))
+
+
+def test_what_was_calibrated_is_locked_and_read_back():
+    calibrated = SensorReport(15600.0, 64.0, (1.5, 1.25))
+    camera = Queue()
+    lock(camera, calibrated)
+    assert sensor_report(camera) == calibrated
+    assert camera.properties[cv2.CAP_PROP_AUTO_EXPOSURE] == 1.0
+    assert camera.properties[cv2.CAP_PROP_AUTO_WB] == 0
+    untouched = Queue()
+    lock(untouched, SensorReport())
+    assert untouched.properties == Queue().properties
 
 
 def test_a_pixel_size_is_required():
