@@ -38,7 +38,7 @@ class Slow:
         return self.under.logit_step
 
     def run(self, tiles: NDArray[np.uint8]) -> Outputs:
-        time.sleep(0.1)
+        time.sleep(0.5)
         return self.under.run(tiles)
 
 
@@ -49,11 +49,11 @@ def cpu(bundled: Bundle) -> Runtime:
 
 @pytest.fixture
 def chosen(bundled: Bundle, cpu: Runtime, tmp_path: Path) -> Callable[..., Accelerated]:
-    """Choose between a slow processor and the GPU."""
+    """Choose between the processor and the GPU."""
 
-    def choose(wanted: str = "auto", processor: Runtime | None = None) -> Accelerated:
+    def choose(wanted: str = "auto", processor: Runtime = cpu) -> Accelerated:
         execution = Execution(accelerator=wanted, findings=tmp_path / "accelerator.json")
-        return accelerate(bundled, processor or Slow(cpu), "int8", execution)
+        return accelerate(bundled, processor, "int8", execution)
 
     return choose
 
@@ -107,10 +107,15 @@ def test_a_driver_that_is_none_leaves_the_processor(
 
 
 def test_a_faster_gpu_is_used_and_named_and_says_what_the_processor_says(
-    chosen: Callable[..., Accelerated], gpu: Callable[[str], None], bundled: Bundle, cpu: Runtime
+    chosen: Callable[..., Accelerated],
+    gpu: Callable[[str], None],
+    bundled: Bundle,
+    cpu: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gpu("works")
-    found = chosen()
+    monkeypatch.setattr("edge.model.gpu_probe._REPEATS", 1)
+    found = chosen(processor=Slow(cpu))
     assert found.choice.accelerator == "gpu", found.choice
     assert "Double (of 1, or 2) takes" in found.choice.why
     assert found.name.endswith(" on Double (of 1, or 2)")
@@ -123,11 +128,11 @@ def test_a_faster_gpu_is_used_and_named_and_says_what_the_processor_says(
 
 
 def test_a_slower_gpu_is_not_used_unless_it_is_asked_for(
-    chosen: Callable[..., Accelerated], gpu: Callable[[str], None], cpu: Runtime
+    chosen: Callable[..., Accelerated], gpu: Callable[[str], None]
 ) -> None:
     gpu("is slow")
-    assert chosen(processor=cpu).choice.accelerator == "cpu"
-    asked_for = chosen("gpu", processor=cpu)
+    assert chosen().choice.accelerator == "cpu"
+    asked_for = chosen("gpu")
     assert asked_for.choice.accelerator == "gpu"
     asked_for.close()
 
@@ -170,9 +175,9 @@ def test_what_imitates_a_gpu_counts_as_one_where_its_way_is_tested(
     chosen: Callable[..., Accelerated], gpu: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpu("imitates")
-    assert chosen().choice.accelerator == "cpu"
+    assert chosen("gpu").choice.accelerator == "cpu"
     monkeypatch.setenv("WBC_EDGE_SOFTWARE_GPU", "1")
-    found = chosen()
+    found = chosen("gpu")
     assert found.choice.accelerator == "gpu"
     found.close()
 
@@ -190,13 +195,14 @@ def test_when_the_gpu_fails_in_use_the_same_tiles_are_judged_by_the_processor(
     gpu: Callable[[str], None],
     bundled: Bundle,
     cpu: Runtime,
-    monkeypatch: pytest.MonkeyPatch,
     how: str,
     why: str,
 ) -> None:
     gpu(how)
-    monkeypatch.setattr("edge.model.gpu.RUN_TIMEOUT_S", 1)
-    found = chosen()
+    found = chosen("gpu")
+    assert found._gpu is not None
+    if how == "hangs later":
+        found._gpu._wait_at_most(1)
     expected = cpu.run(bundled.selftest_tiles).logits
     for _ in range(3):
         assert np.array_equal(found.run(bundled.selftest_tiles).logits, expected)
@@ -205,7 +211,7 @@ def test_when_the_gpu_fails_in_use_the_same_tiles_are_judged_by_the_processor(
     assert why in found.choice.why
     assert found.name == cpu.name
     # Nor is it trusted by who comes after.
-    assert chosen().choice == found.choice
+    assert chosen("gpu").choice == found.choice
 
 
 def test_the_process_of_the_gpu_ends_with_the_one_that_asks(gpu: Callable[[str], None], bundled: Bundle) -> None:
