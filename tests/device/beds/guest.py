@@ -101,7 +101,7 @@ class Guest:
         ]
         command += ["-nographic", "-nodefaults", "-no-reboot", "-serial", f"file:{self.console}"]
         command += ["-kernel", str(bed / "vmlinuz"), "-initrd", str(bed / "initrd")]
-        command += ["-append", "root=/dev/vda rw console=ttyS0 quiet systemd.log_color=0"]
+        command += ["-append", "root=/dev/vda rw console=ttyS0 quiet no_timer_check systemd.log_color=0"]
         command += [
             "-drive",
             f"file={disk},format=raw,if=none,id=disk,cache=none",
