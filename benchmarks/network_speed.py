@@ -2,7 +2,7 @@
 
     python benchmarks/network_speed.py [--network cell-dense] [--tile 64] [--repeats 40]
 
-prints parameters, and the least and the median milliseconds of each, both taking turns. Training changes none of them, so
+prints parameters, and the least and the median milliseconds of each, taking turns. Training changes none of them, so
 that a shape can be chosen before it is trained.
 """
 
@@ -47,7 +47,7 @@ def main() -> None:
     print(f"{arguments.network}, {network.count_params()} parameters, {TILES} tiles of {arguments.tile} px")
     for kind, ms in taken.items():
         print(
-            f"{kind:8} {min(ms):6.2f} ms at least, {statistics.median(ms):6.2f} ms median, {len(networks[kind])} bytes"
+            f"{kind:8} {min(ms):6.2f} ms least, {statistics.median(ms):6.2f} median, {len(networks[kind])} bytes"
         )
 
 
