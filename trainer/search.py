@@ -177,10 +177,9 @@ def loss(found: Dataset, settings: Settings, around: Surroundings) -> float:
 
 def _study(out: Path, found: Dataset, settings: Settings) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.TPESampler(seed=settings.seed)
-    study = optuna.create_study(
-        storage=f"sqlite:///{out / STORAGE}", study_name="settings", sampler=sampler, load_if_exists=True
-    )
+    study = optuna.create_study(storage=f"sqlite:///{out / STORAGE}", study_name="settings", load_if_exists=True)
+    # Another seed each time it goes on: with the same it would try again what it has tried.
+    study.sampler = optuna.samplers.TPESampler(seed=settings.seed + len(study.get_trials(deepcopy=False)))
     decides = {_DIGEST: found.digest, _BASE: msgspec.json.encode(settings).decode()}
     for name, value in decides.items():
         if study.user_attrs.get(name, value) != value:
