@@ -103,6 +103,18 @@ BACKENDS ?= jax torch==2.13.0
 test-backends: .venvs/backends/installed ## Train under the jax and torch back ends of Keras; downloads both
 	.venvs/backends/bin/python -m pytest tests/trainer/test_backends.py
 
+.PHONY: test-elsewhere
+test-elsewhere: .venvs/elsewhere/installed ## Run exported networks in MediaPipe, onnxruntime and bioimage.io's checks
+	$(call ready,$(WHOLE))
+	WBC_ELSEWHERE_PYTHON=.venvs/elsewhere/bin/python $(WHOLE)/bin/python -m pytest tests/convert/test_elsewhere.py
+
+# MediaPipe brings an OpenCV of its own, so it cannot be in an environment with ours.
+.venvs/elsewhere/installed: Makefile
+	rm -rf $(@D)
+	$(call path_of,$(firstword $(filter-out 3.10,$(VERSIONS)))) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet bioimageio.spec mediapipe==1.2.3 onnxruntime==1.32.0
+	touch $@
+
 .PHONY: format
 format: ## Format the code and mend what ruff can mend
 	$(call ready,$(WHOLE))

@@ -31,7 +31,7 @@ def fine_tune(
     tiles: NDArray[np.uint8],
     progress: Callable[[int, int], None],
     *,
-    epochs: int = EPOCHS,
+    epochs: int,
     seed: int = 0,
 ) -> Any:
     """Train a copy of a network under the rounding of int8.

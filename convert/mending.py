@@ -140,7 +140,10 @@ def _fine_tuned(model: Any, representative: NDArray[np.uint8], progress: Callabl
     from convert import finetune
 
     tuned = finetune.fine_tune(
-        model, representative, lambda done, of: progress(f"mending: fine-tuning, epoch {done} of {of}")
+        model,
+        representative,
+        lambda done, of: progress(f"mending: fine-tuning, epoch {done} of {of}"),
+        epochs=finetune.EPOCHS,
     )
     exact = tflite.convert(_network.of_keras(tuned, Path("fine-tuned")), "float32", representative)
     seen = activations.observe(exact, representative[:_OBSERVED_TILES])
