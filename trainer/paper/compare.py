@@ -137,7 +137,8 @@ def compare(
         pictures = figures.draw(outcomes, out / "figures")
         (out / "table2.csv").write_text(tables.table2_csv(found), encoding="utf-8")
         (out / "table3.csv").write_text(tables.table3_csv(found), encoding="utf-8")
-        (out / "tables.md").write_text(tables.page(found, pictures), encoding="utf-8")
+        (out / "tables.md").write_text(tables.page(found), encoding="utf-8")
+        (out / "figures.md").write_text(tables.gallery(pictures), encoding="utf-8")
         (out / COMPARISON).write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
     return found
 
