@@ -25,9 +25,9 @@ Examples:
 WRITTEN = """
 \b
 Written to --out:
-  tables.md                 Table 2 of each task by each protocol, Table 3, figures
+  tables.md                 Table 2 of each task by each protocol, Table 3, what they do not show
   table2.csv, table3.csv    the same figures; compare.json: all of them, the settings, the data
-  figures/                  accuracy, confusion matrices, ROC, precision-recall, loss
+  figures.md, figures/      accuracy, confusion matrices, ROC, precision-recall, loss
   parts/                    what each system did; the same command goes on after it stopped
 \b
 Protocols: as in the paper (augmented, then split at random), by field, by group or

@@ -137,7 +137,8 @@ def compare(
         pictures = figures.draw(outcomes, out / "figures")
         (out / "table2.csv").write_text(tables.table2_csv(found), encoding="utf-8")
         (out / "table3.csv").write_text(tables.table3_csv(found), encoding="utf-8")
-        (out / "tables.md").write_text(tables.page(found, pictures), encoding="utf-8")
+        (out / "tables.md").write_text(tables.page(found), encoding="utf-8")
+        (out / "figures.md").write_text(tables.gallery(pictures), encoding="utf-8")
         (out / COMPARISON).write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
     return found
 
@@ -159,7 +160,8 @@ def _tasks(
     for path, name in zip(manifests, _names(manifests), strict=True):
         sources = manifest.read([path], relabel)
         there = {source.label for source in sources}
-        sets = [wanted for wanted in classes if set(wanted) <= there] if classes else [manifest.classes(sources)]
+        fitting = [wanted for wanted in dict.fromkeys(classes) if set(wanted) <= there]
+        sets = fitting if classes else [manifest.classes(sources)]
         unused = [wanted for wanted in unused if wanted not in sets]
         if not sets:
             raise DataError(f"manifest {path}", "has not all classes of any --classes", f"It has {_list(there)}")

@@ -157,15 +157,32 @@ def table3_csv(found: Comparison) -> str:
     return _csv(["data", "classes", "system", *protocols], rows)
 
 
-def page(found: Comparison, pictures: Mapping[str, str]) -> str:
-    """Write the page that tells all: tables, what must not be believed, figures.
+def gallery(pictures: Mapping[str, str]) -> str:
+    """Write the page of the figures.
+
+    Parameters
+    ----------
+    pictures : mapping of str to str
+        Figures, relative paths, to what each shows in words.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    shown = (f"![{words}]({path})\n\n{words}" for path, words in pictures.items())
+    return "\n\n".join(
+        ["# Figures", "What must not be believed of them stands beside [the tables](tables.md).", *shown, ""]
+    )
+
+
+def page(found: Comparison) -> str:
+    """Write the page of the tables, with what must not be believed; it needs nothing beside it.
 
     Parameters
     ----------
     found : Comparison
         The comparison.
-    pictures : mapping of str to str
-        Figures, relative paths, to what each shows in words.
 
     Returns
     -------
@@ -205,7 +222,6 @@ def page(found: Comparison, pictures: Mapping[str, str]) -> str:
             parts.append(f"### {PROTOCOLS[protocol].title.capitalize()}\n\n" + _table2(found, task, protocol))
         parts.append(_inflations(found, task))
     parts += ["## Table 3. Accuracy by data set", _table3(found)]
-    parts += ["## Figures", *(f"![{words}]({path})\n\n{words}" for path, words in pictures.items())]
     parts += ["## Data", "\n".join(map(_data, found.data)), _made_with(found)]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -82,7 +82,7 @@ def test_the_page_says_what_must_not_be_believed(comparison):
 
 def test_every_figure_is_a_picture_with_words_beside_it(comparison):
     out = comparison[0]
-    page = (out / "tables.md").read_text()
+    page = (out / "figures.md").read_text()
     pictures = sorted(path.name for path in (out / "figures").iterdir())
     kinds = ("accuracy", "confusion", "loss", "precision-recall", "roc")
     assert pictures == sorted(f"fields-ALL-MM-{kind}.png" for kind in kinds)
