@@ -313,7 +313,7 @@ class Service:
             return
         self._bulletin.change(calibration=found.summary())
         for departure in departures(found, frame):
-            work.note("calibration", f"the camera is not as calibrated: {departure}")
+            work.differ("at the start", departure)
 
     def _log_settings(self, journal: Journal, settings: Config) -> None:
         """Keep in the trail what the device is set to, however it came to be set so."""

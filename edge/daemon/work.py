@@ -111,9 +111,24 @@ class Work:
         """Log what happens to the camera and to the service."""
         if kind in ("camera lost", "camera reopened"):
             self._bulletin.count(kind.replace(" ", "_"))
-        if kind in ("camera lost", "camera reopened", "calibration", "drift"):
+        if kind in ("camera lost", "camera reopened", "drift"):
             self._say("warning", f"{kind}: {detail}")
         self._journal.event(kind, detail)
+
+    def differ(self, when: str, what: str) -> None:
+        """Log in what the camera is no longer as it was calibrated, once.
+
+        Parameters
+        ----------
+        when : str
+            At which frame that shows.
+        what : str
+            In what.
+        """
+        if what not in self._drifted:
+            self._drifted.add(what)
+            self.note("drift", f"{when}: {what}")
+            self._bulletin.change(drift="; ".join(sorted(self._drifted)))
 
     def take(self, outcome: Outcome, keeps_picture: bool) -> None:
         """Log what came off the line, and tell whoever asked for it.
@@ -265,10 +280,8 @@ class Work:
         self.log_pictures()
         result = logged.result
         self._bulletin.frame(result)
-        for drifted in illumination.DRIFTS.intersection(result.warnings) - self._drifted:
-            self._drifted.add(drifted)
-            self.note("drift", f"{result.frame}: {drifted}")
-            self._bulletin.change(drift="; ".join(sorted(self._drifted)))
+        for drifted in illumination.DRIFTS.intersection(result.warnings):
+            self.differ(result.frame, drifted)
         so_far = session.so_far()
         assert so_far is not None
         self._bulletin.change(sample_verdict=said(so_far.verdict, so_far.reason))

@@ -17,10 +17,12 @@ from typing import Any
 import cv2
 import pytest
 
+from edge import calibration
 from edge.daemon.control import ask
 from edge.errors import ServiceUnavailable
 from edge.journal import Journal
 from edge.simulator import Smear, draw
+from edge.vision.micrometer import MeasuredScale
 
 COMMAND = [sys.executable, "-c", "from edge.cli import main; main()", "run"]
 PATIENCE_S = 60.0
@@ -331,6 +333,25 @@ def test_the_journal_can_be_backed_up_while_it_works(service: Callable[..., Runn
         assert len(list(copy.frames())) >= 2
     frames = one.ask("status")["frames"]
     one.until(lambda report: report["frames"] > frames)
+
+
+def test_what_is_not_as_calibrated_is_told_at_the_start(service: Callable[..., Running], tmp_path: Path) -> None:
+    measured = calibration.scale(MeasuredScale(0.2, 0.19, 0.21, 30), "micrometer")
+    made = calibration.Calibration(camera="sim", size_px=(640, 480), objective="50x", scale=measured)
+    calibration.write(tmp_path / "calibration.json", made)
+    settings = f'camera = "sim:MM"\nsize = "640x480"\ncalibration = "{tmp_path / "calibration.json"}"\n'
+    one = service(settings + "um_per_px = 0.1\n")
+    one.told("READY=1")
+    report = one.ask("status")
+    assert report["calibration"].startswith("sim, 50x, 0.2 um per px")
+    assert report["drift"] == "um_per_px 0.1, not 0.2"
+    with one.journal() as journal:
+        assert [event.detail for event in journal.events() if event.kind == "drift"] == [
+            "at the start: um_per_px 0.1, not 0.2"
+        ]
+    one.config.write_text(settings, "utf-8")  # then the scale is the calibration's
+    one.ask("reload")
+    one.until(lambda report: report["state"] == "ready" and report["drift"] == "")
 
 
 HANGING = """
