@@ -24,6 +24,8 @@ def lavapipe(vulkan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this machine have that driver."""
     monkeypatch.setenv("LD_LIBRARY_PATH", str(vulkan / "lib"))
     monkeypatch.setenv("VK_DRIVER_FILES", str(vulkan / "driver.json"))
+    # It compiles for many seconds what it has not compiled before.
+    monkeypatch.setenv("MESA_SHADER_CACHE_DIR", str(vulkan / "shaders"))
 
 
 @pytest.fixture
