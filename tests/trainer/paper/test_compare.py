@@ -14,6 +14,9 @@ from trainer.cli import main
 from trainer.paper import compare
 from trainer.paper.controls import CONTROLS
 
+# Six networks and their controls are made on the way to the first promise.
+pytestmark = pytest.mark.timeout(600)
+
 QUICK = ("--size", 48, "--folds", 2, "--steps", 2, "--batch", 8)
 
 
