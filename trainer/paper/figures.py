@@ -185,7 +185,7 @@ def curves(task: Task, outcomes: Sequence[Outcome], kind: str) -> tuple[Figure, 
         The figure, and what it shows.
     """
     protocols, titles = _protocols(outcomes), list(dict.fromkeys(one.title for one in outcomes))
-    figure = Figure(figsize=(4.2 * len(protocols), 5.6), layout="constrained")
+    figure = Figure(figsize=(4.2 * len(protocols), 5.1), layout="constrained")
     panels = figure.subplots(1, len(protocols), squeeze=False)[0]
     for panel, protocol in zip(panels, protocols, strict=True):
         shown = {one.title: one for one in outcomes if one.protocol == protocol}

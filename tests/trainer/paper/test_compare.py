@@ -11,6 +11,11 @@ from click.testing import CliRunner
 from edge import RESEARCH_USE_ONLY
 from edge.camera.decode import read_image
 from trainer.cli import main
+from trainer.paper import compare
+from trainer.paper.controls import CONTROLS
+
+# Six networks and their controls are made on the way to the first promise.
+pytestmark = pytest.mark.timeout(600)
 
 QUICK = ("--size", 48, "--folds", 2, "--steps", 2, "--batch", 8)
 
@@ -31,6 +36,12 @@ def comparison(manifest_file, tmp_path_factory):
     result = compared(manifest_file, out, *options, "--json")
     assert result.exit_code == 0, result.stderr
     return out, [json.loads(line) for line in result.stdout.splitlines()], options
+
+
+@pytest.fixture
+def one_control(monkeypatch):
+    """Leave out the controls that take their time; nothing but their number is different then."""
+    monkeypatch.setattr(compare, "CONTROLS", {"frequency": CONTROLS["frequency"]})
 
 
 def without_times(path):
@@ -123,7 +134,7 @@ def test_what_is_finished_is_not_done_again_and_the_rest_comes_out_the_same(comp
     }
 
 
-def test_other_settings_do_not_take_what_was_found_with_these(manifest_file, tmp_path):
+def test_other_settings_do_not_take_what_was_found_with_these(one_control, manifest_file, tmp_path):
     only = ("--classes", "ALL,MM", "--system", "bayes")
     assert compared(manifest_file, tmp_path, *only).exit_code == 0
     first = {path.name: path.read_bytes() for path in (tmp_path / "parts").iterdir()}
@@ -132,7 +143,9 @@ def test_other_settings_do_not_take_what_was_found_with_these(manifest_file, tmp
         assert json.loads(path.read_bytes())["key"] != json.loads(first[path.name])["key"]
 
 
-def test_each_manifest_is_a_data_set_of_its_own_and_laboratories_can_be_left_out(drawn, write_manifest, tmp_path):
+def test_each_manifest_is_a_data_set_of_its_own_and_laboratories_can_be_left_out(
+    one_control, drawn, write_manifest, tmp_path
+):
     first = write_manifest([row for row in drawn if row[1] != "normal"], name="first.csv")
     second = write_manifest([row for row in drawn if row[1] != "MM"], name="second.csv")
     result = compared(first, tmp_path / "out", second, "--system", "bayes", "--by", "lab")
@@ -143,7 +156,7 @@ def test_each_manifest_is_a_data_set_of_its_own_and_laboratories_can_be_left_out
     assert all(0 <= float(line["lab"]) <= 1 for line in table)
 
 
-def test_more_than_two_classes_are_a_task_too(manifest_file, tmp_path):
+def test_more_than_two_classes_are_a_task_too(one_control, manifest_file, tmp_path):
     result = compared(manifest_file, tmp_path, "--system", "bayes")
     assert result.exit_code == 0, result.stderr
     assert "fields: ALL against MM against normal" in result.stdout
