@@ -145,7 +145,7 @@ def test_where_nothing_can_be_kept_the_service_goes_on_and_says_so(
     one, two = install("one"), install("two")
     (store.folder / f"{two}.wbc").write_bytes(b"torn")
 
-    def full(path: Path, content: bytes) -> None:
+    def full(path: Path, content: bytes, mode: int | None = None) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("edge.durable.write", full)
