@@ -33,7 +33,7 @@ END
 def disk(guest: Path, beds: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     disk = beds / "power.img"
     install(guest, release(beds, tmp_path_factory.mktemp("power") / "release", "0.1.1"), disk, SETTINGS)
-    with mounted(disk, beds / "power.models") as root:
+    with mounted(disk, tmp_path_factory.mktemp("disk") / "root") as root:
         (root / "opt/models").mkdir()
         for version in ("A", "B"):
             make_model(root / "opt/models", version)

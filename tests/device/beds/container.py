@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/srv", "LANG=C.UTF-8")
-BOOT_S = 60.0
+BOOT_S = 300.0
 
 
 class Container:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 BOOT_S = 300.0
@@ -35,7 +36,7 @@ def install(bed: Path, release: Path, disk: Path, prepare: str = "true") -> None
         Shell to run in it afterwards.
     """
     subprocess.run(["cp", "--sparse=always", bed / "disk.img", disk], check=True)
-    with mounted(disk, disk.with_suffix(".mounted")) as place:
+    with TemporaryDirectory() as folder, mounted(disk, Path(folder, "root")) as place:
         shutil.copytree(release, place / "srv/release")
         for script in Path(__file__).parent.glob("*.py"):
             shutil.copy(script, place / "opt")
