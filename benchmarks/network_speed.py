@@ -46,9 +46,7 @@ def main() -> None:
             taken[kind].append((time.perf_counter() - begun_s) * 1e3)
     print(f"{arguments.network}, {network.count_params()} parameters, {TILES} tiles of {arguments.tile} px")
     for kind, ms in taken.items():
-        print(
-            f"{kind:8} {min(ms):6.2f} ms least, {statistics.median(ms):6.2f} median, {len(networks[kind])} bytes"
-        )
+        print(f"{kind:8} {min(ms):6.2f} ms least, {statistics.median(ms):6.2f} median, {len(networks[kind])} bytes")
 
 
 if __name__ == "__main__":

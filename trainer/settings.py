@@ -34,7 +34,7 @@ class Settings:
     um_per_px : float
         Scale of the model.
     tile_px : int
-        Side of a tile.
+        Side of a tile, even.
     steps : int
         Optimizer steps.
     batch : int
@@ -100,6 +100,8 @@ class Settings:
             raise ConfigurationError(f"name {self.name!r}", "a model's is made of letters, digits and ._-")
         if self.network not in NETWORKS:
             raise ConfigurationError(f"network {self.network!r}", f"unknown; there are {', '.join(NETWORKS)}")
+        if self.tile_px < 16 or self.tile_px % 2:
+            raise ConfigurationError(f"tiles of {self.tile_px} px", "their side must be even, and 16 at least")
         if self.precision not in PRECISIONS:
             raise ConfigurationError(f"precision {self.precision!r}", f"unknown; there are {', '.join(PRECISIONS)}")
         if self.devices < 1 or self.batch % self.devices:

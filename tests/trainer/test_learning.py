@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import keras
@@ -13,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
+import trainer
 from edge.errors import ConfigurationError, OutputError
 from edge.model import run as runs
 from trainer import learning, settings
@@ -152,7 +152,7 @@ def test_mixed_precision_gives_a_network_in_full_precision(cells, three_epochs):
     assert keras.config.dtype_policy().name == "float32"
 
 
-@pytest.mark.parametrize("wrong", [{"precision": "int4"}, {"devices": 0}, {"devices": 3, "batch": 32}])
+@pytest.mark.parametrize("wrong", [{"precision": "int4"}, {"tile_px": 33}, {"devices": 0}, {"devices": 3, "batch": 32}])
 def test_settings_that_cannot_be_trained_with_are_refused_at_once(wrong):
     with pytest.raises(ConfigurationError):
         Settings(**wrong)
@@ -178,29 +178,36 @@ def test_settings_survive_a_file_and_a_wrong_file_is_said(tmp_path):
         settings.read(tmp_path / "best.json")
 
 
-PROGRAM = [sys.executable, "-c", "from trainer.cli import main; main()"]
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import trainer, trainer.settings
+
+trainer.settings.EPOCH_STEPS = 2
+
+def progress(stage, done, of):
+    if stage.startswith("fold 1") and done == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+settings = trainer.Settings(steps=6, batch=2, tile_px=16)
+trainer.fit([Path(sys.argv[1])], Path(sys.argv[2]), settings, folds=2, progress=progress)
+"""
 
 
-def test_a_run_that_was_killed_goes_on_at_the_epoch_it_had_reached(manifest_file, tmp_path):
-    out = tmp_path / "run"
-    options = ["--steps", "210", "--batch", "2", "--tile", "16", "--folds", "2"]
-    command = [*PROGRAM, "fit", str(manifest_file), "--out", str(out), *options]
-    first_epoch = f"{FOLDER}/*/fold-1-of-2.1.*"
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while not list(out.glob(first_epoch)) and process.poll() is None:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-    kept = {path: path.stat().st_mtime_ns for path in out.glob(f"{FOLDER}/*/fold-1-of-2.*")}
-    assert kept
-    assert not (out / runs.DESCRIPTION).exists()
-    # Every epoch's file is removed when the next one's is there: the first that appears tells where it went on.
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None:
-            found = {path: path.stat().st_mtime_ns for path in out.glob(f"{FOLDER}/*/fold-*")}
-            if found != kept:
-                break
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=60)
-    assert process.returncode == 130
-    assert all(path.name.split(".")[1] != "1" or path in kept or "fold-2" in path.name for path in found)
+def test_a_run_that_was_killed_goes_on_at_the_epoch_it_had_reached(manifest_file, tmp_path, monkeypatch):
+    command = [sys.executable, "-c", KILLED, str(manifest_file), str(tmp_path)]
+    killed = subprocess.run(command, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / runs.DESCRIPTION).exists()
+    steps = []
+
+    def progress(stage, done, of):
+        if stage.startswith("fold 1"):
+            steps.append((done, of))
+            raise Stopped
+
+    monkeypatch.setattr(settings, "EPOCH_STEPS", 2)
+    with pytest.raises(Stopped):
+        trainer.fit([manifest_file], tmp_path, Settings(steps=6, batch=2, tile_px=16), folds=2, progress=progress)
+    # Four steps were done, of which the two of the first epoch were kept.
+    assert steps == [(3, 6)]

@@ -22,10 +22,10 @@ DECISION = Decision(
 CLASSES = ("ALL", "MM", "normal")
 
 
-@pytest.fixture(scope="module")
-def network():
+@pytest.fixture(scope="module", params=["cell-dense", "cell-dense-light"])
+def network(request):
     keras.utils.set_random_seed(1)
-    return NETWORKS["cell-dense"](32, 3)
+    return NETWORKS[request.param](32, 3)
 
 
 def test_places_add_up_to_the_logits(network):

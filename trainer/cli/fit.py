@@ -47,6 +47,7 @@ A manifest is a CSV file in UTF-8 with a row a field and the columns
     help="JSON file of settings, as `trainer search` writes it; options that are given go before it.",
 )
 @click.option("--name", default="model", show_default=True, help="Name of the model.")
+@click.option("--network", default="cell-dense", show_default=True, help="Or cell-dense-light: half the time.")
 @click.option("--relabel", multiple=True, metavar="OLD=NEW", help="Rename a label; repeatable.")
 @click.option("--hold-out", multiple=True, metavar="GROUP|LAB", help="Neither train nor calibrate on it; repeatable.")
 @click.option("--folds", default=3, show_default=True, type=click.IntRange(2), help="Folds of the cross-validation.")
