@@ -18,6 +18,9 @@ the end. What it leaves open is chosen here so:
 - Each picture's levels are brought to mean 0 and variance 1, for the same reason: trials on levels divided by
   255, which are nearly all bright, did not learn either.
 - The batch is of 16 pictures, classes alike (:mod:`trainer.paper.systems`).
+
+None of that makes it dependable: in a trial of 1,000 steps on ALL against benign fields (seed 0, groups apart)
+it stayed at one class with a loss of 0.75. A comparison shows such a training by its loss and its confusion matrix.
 """
 
 from __future__ import annotations
