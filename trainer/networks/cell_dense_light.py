@@ -1,4 +1,4 @@
-"""Half the time of :mod:`trainer.networks.cell_dense`, and less sure of ALL against benign (docs/ablation.md).
+"""Half the time of :mod:`trainer.networks.cell_dense`, and less sure of ALL and of noise (docs/ablation.md).
 
 Where an int8 network spends its time decides its shape: channels are computed in eights, so the first layer sees pairs
 of neighbours as 6 channels instead of single pixels as 3; nothing dense is computed at 32x32; average pooling has
