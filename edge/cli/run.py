@@ -66,6 +66,10 @@ def command() -> None:
         signal.signal(number, lambda *_, act=act: act())
     with listening(location(), service.answer):
         service.run()
+    # All is closed. A thread that a driver did not give back may be in C++ code, which Python's own end makes abort.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _open_camera(settings: Config, wait: Callable[[float], None]) -> GuardedCamera | None:

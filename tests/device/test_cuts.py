@@ -136,7 +136,7 @@ def test_a_model_that_is_being_changed_is_the_one_before_or_the_new_one(
             took_s = time.monotonic() - asked_s
             asked.append(model("activate", name))
             # Some of them are through by then, and most are somewhere on their way.
-            time.sleep((0.3 + chance.random()) * took_s)
+            time.sleep((0.5 + 1.5 * chance.random()) * took_s)
         has_ended = asked[-1].poll() == 0
         disk.take_clone()
         for process in asked:

@@ -75,7 +75,7 @@ class CuttableDisk:
     def close(self) -> None:
         """Throw it away."""
         self._unmount()
-        subprocess.run(["umount", self._below], check=True)
+        subprocess.run(["umount", "--lazy", self._below], check=True)
 
     def _mount(self) -> None:
         attach = ["losetup", "--direct-io=on", "--find", "--show", str(self._image)]
