@@ -31,6 +31,7 @@ def activation_maps(network: Any, tiles: NDArray[np.uint8]) -> NDArray[np.float3
     if not isinstance(embedding, keras.layers.GlobalAveragePooling2D) or not isinstance(logits, keras.layers.Dense):
         return None
     places = keras.Model(network.input, embedding.input)
-    seen = np.asarray(keras.ops.convert_to_numpy(places.predict_on_batch(tiles.astype(np.float32))))
+    # Called, not predicted with: a model is made for few tiles, and compiling it would take longer than they do.
+    seen = np.asarray(keras.ops.convert_to_numpy(places(tiles.astype(np.float32), training=False)))
     maps = seen @ np.asarray(keras.ops.convert_to_numpy(logits.kernel))
     return np.asarray(maps - maps.mean(axis=-1, keepdims=True), np.float32)
