@@ -160,9 +160,15 @@ def errors(exact: bytes, converted: bytes, tiles: NDArray[np.uint8]) -> tuple[La
 
 
 def _places(network: bytes) -> dict[str, int]:
-    """Map the keys of layers' names to the numbers of their outputs: weights may be called as an output is."""
-    moved = ("QUANTIZE", "DEQUANTIZE")
-    return {graph.key(layer.tensor): layer.index for layer in graph.layers(network) if layer.operation not in moved}
+    """Map the keys of layers' names to the numbers of their outputs: weights may be called as an output is.
+
+    What computes a shape, for a reshaping layer to use, has no activation.
+    """
+    return {
+        graph.key(layer.tensor): layer.index
+        for layer in graph.layers(network)
+        if layer.operation not in ("QUANTIZE", "DEQUANTIZE") and layer.dtype not in ("int32", "int64")
+    }
 
 
 def _decibels(signal: float, noise: float) -> float:

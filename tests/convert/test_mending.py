@@ -111,3 +111,18 @@ def test_the_layers_that_suffer_are_named(given):
     assert worst.sqnr_db < 15
     same = activations.errors(exact, exact, given.fields.tiles[:2])
     assert all(error.sqnr_db == pytest.approx(120) for error in same)
+
+
+def test_what_computes_a_shape_is_no_layer_that_suffers(tmp_path):
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(0)
+    shown = keras.Input((16, 16, 3))
+    pairs = layers.Reshape((16, 8, 6))(shown)
+    embedding = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3)(pairs))
+    network = networks.of_keras(keras.Model(shown, [layers.Dense(3)(embedding), embedding]), tmp_path)
+    tiles = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
+    exact, quantized = (tflite.convert(network, kind, tiles) for kind in ("float32", "int8"))
+    found = activations.errors(exact, quantized, tiles)
+    assert {"RESHAPE", "CONV_2D"} <= {error.operation for error in found}
