@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import msgspec
 
 from edge.cli import options
 from edge.cli.output import printable, say, write, write_json
@@ -72,6 +71,8 @@ white balance stay as the camera has them now, for every later frame.
 @_camera_options(frames=8)
 def light(*, frames: int, as_json: bool, **given: Any) -> None:
     """Measure the light on clear glass, and lock exposure, gain and white balance."""
+    import msgspec
+
     from edge import calibration
     from edge.vision import illumination
 
@@ -208,6 +209,8 @@ def _frames(specification: str, asked: CameraSettings, count: int) -> list[Frame
 
 def _earlier(given: dict[str, Any], specification: str, asked: CameraSettings) -> Calibration:
     """Give the calibration that is there, if it is of the same camera, size and objective; or an empty one."""
+    import msgspec
+
     from edge.calibration import Calibration, read
     from edge.camera import device
     from edge.journal.audit import who
@@ -231,6 +234,8 @@ def _keep_scale(
     method: Any,
     as_json: bool,
 ) -> None:
+    import msgspec
+
     from edge import calibration
     from edge.vision import scale
 
@@ -251,6 +256,8 @@ def _keep(given: dict[str, Any], found: Calibration) -> None:
 
 
 def _show(found: Calibration, as_json: bool) -> None:
+    import msgspec
+
     if as_json:
         write_json(msgspec.to_builtins(found))
         return

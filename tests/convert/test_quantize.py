@@ -112,7 +112,7 @@ def test_a_full_disk_leaves_no_half_bundle(run_folder, tmp_path):
 
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "none", disk], capture_output=True, check=False)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", disk], capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip("no file system can be mounted here")
     try:
