@@ -202,9 +202,8 @@ class Service:
             if camera is not None:
                 stack.enter_context(closing(camera))
                 self._check_calibration(self._parts.calibration(settings), camera.read(work.note), camera.name, work)
-            surroundings = Surroundings(settings, camera, self._order, lambda: not self._bulletin.health.every_frame)
-            triggers: list[Trigger] = configured(surroundings, stack)
-            desk = Desk(camera, triggers)
+            triggers: list[Trigger] = configured(Surroundings(settings, camera, self._order), stack)
+            desk = Desk(camera, triggers, is_live=not self._bulletin.health.every_frame)
             stack.callback(self._refuse_rest, desk)
             yield _Open(settings, journal, model, camera, desk, work, upkeep)
 

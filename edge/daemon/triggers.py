@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -50,14 +50,11 @@ class Surroundings:
         Open; None where there is none.
     order : callable
         Takes an order; may be called from any thread.
-    is_live : callable
-        Says whether only the newest frame matters, since nobody has opened a sample.
     """
 
     settings: Config
     camera: GuardedCamera | None
     order: Callable[[Order], None]
-    is_live: Callable[[], bool]
 
 
 Factory = Callable[[Surroundings], Trigger | None]
@@ -107,8 +104,6 @@ class Interval:
         Open.
     interval_s : float
         Time from one frame to the next.
-    is_live : callable
-        Says whether only the newest frame matters.
     clock : callable
         Seconds, monotonic.
     """
@@ -117,16 +112,15 @@ class Interval:
         self,
         camera: GuardedCamera,
         interval_s: float,
-        is_live: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.due_s = clock() + interval_s
-        self._camera, self._interval_s, self._is_live, self._clock = camera, interval_s, is_live, clock
+        self._camera, self._interval_s, self._clock = camera, interval_s, clock
 
     def shots(self) -> Iterator[Shot]:
-        """Give one."""
+        """Give one, for which a newer one may make up."""
         self.due_s += self._interval_s * (1 + (self._clock() - self.due_s) // self._interval_s)
-        yield Shot(self._camera.read, may_drop=self._is_live())
+        yield Shot(self._camera.read, may_drop=True)
 
     def close(self) -> None:
         """There is nothing to release."""
@@ -141,10 +135,13 @@ class Desk:
         Open.
     triggers : sequence of Trigger
         What else asks.
+    is_live : bool
+        Whether only the newest frame matters, since nobody has opened a sample. Orders change it as they are taken:
+        what is captured after one for a sample is of that sample, long before the order comes off the line.
     """
 
-    def __init__(self, camera: GuardedCamera | None, triggers: Sequence[Trigger]) -> None:
-        self._camera, self._triggers = camera, triggers
+    def __init__(self, camera: GuardedCamera | None, triggers: Sequence[Trigger], is_live: bool = True) -> None:
+        self._camera, self._triggers, self._is_live = camera, triggers, is_live
         self._orders: SimpleQueue[Order | None] = SimpleQueue()
 
     def put(self, order: Order) -> None:
@@ -171,6 +168,7 @@ class Desk:
                 order = self._orders.get(timeout=wait_s)
                 if order is None:
                     return
+                self._is_live = order.what == "finish" or (self._is_live and order.sample is None)
                 camera = self._camera if order.what == "frame" else None
                 yield Shot(None if camera is None else camera.read, errand=order, model=order.model)
                 del order
@@ -178,13 +176,14 @@ class Desk:
                 pass
             for trigger in self._triggers:
                 if trigger.due_s <= time.monotonic():
-                    yield from trigger.shots()
+                    for shot in trigger.shots():
+                        yield shot if self._is_live else replace(shot, may_drop=False)
 
 
 def _interval(surroundings: Surroundings) -> Trigger | None:
     if surroundings.camera is None or not surroundings.settings.interval:
         return None
-    return Interval(surroundings.camera, surroundings.settings.interval, surroundings.is_live)
+    return Interval(surroundings.camera, surroundings.settings.interval)
 
 
 def _in_module(name: str) -> Factory:

@@ -43,7 +43,7 @@ def made(camera: GuardedCamera) -> Iterator[Callable[..., tuple[list[Trigger], l
 
         def make(**settings: Any) -> tuple[list[Trigger], list[Order]]:
             orders: list[Order] = []
-            surroundings = Surroundings(Config(**settings), camera, orders.append, lambda: True)
+            surroundings = Surroundings(Config(**settings), camera, orders.append)
             return configured(surroundings, opened), orders
 
         yield make
@@ -55,7 +55,7 @@ def test_a_configuration_without_any_has_none(made: Callable[..., Any]) -> None:
 
 def test_the_interval_is_kept_without_drift_and_what_was_missed_is_skipped(camera: GuardedCamera) -> None:
     now_s = 100.0
-    interval = Interval(camera, 10.0, lambda: False, lambda: now_s)
+    interval = Interval(camera, 10.0, lambda: now_s)
     due = []
     for late_s in (0.0, 3.0, 25.0, 0.5):
         due.append(interval.due_s)
@@ -65,18 +65,27 @@ def test_the_interval_is_kept_without_drift_and_what_was_missed_is_skipped(camer
 
 
 def test_a_live_frame_may_be_dropped_and_an_ordered_one_may_not(camera: GuardedCamera) -> None:
-    live = True
-    desk = Desk(camera, [Interval(camera, 0.001, lambda: live)])
+    desk = Desk(camera, [Interval(camera, 0.001)])
     shots = desk.shots()
     assert next(shots).may_drop
-    live = False
-    assert not next(shots).may_drop
-    live = True
     order = Order("frame")
     desk.put(order)
     taken = next(shot for shot in shots if shot.errand is order)
     assert not taken.may_drop
     assert taken.take is not None
+
+
+def test_no_frame_of_a_sample_may_be_dropped_from_the_order_that_starts_it_on(camera: GuardedCamera) -> None:
+    desk = Desk(camera, [Interval(camera, 0.001)])
+    shots = desk.shots()
+    for order, may_drop in ((Order("start", "S-1"), False), (Order("frame"), False), (Order("finish"), True)):
+        desk.put(order)
+        next(shot for shot in shots if shot.errand is order)
+        assert {shot.may_drop for shot in islice(shots, 3)} == {may_drop}
+
+
+def test_a_sample_that_is_open_already_keeps_every_frame(camera: GuardedCamera) -> None:
+    assert not next(Desk(camera, [Interval(camera, 0.001)], is_live=False).shots()).may_drop
 
 
 def test_orders_are_taken_in_turn_and_those_left_are_known(camera: GuardedCamera) -> None:
