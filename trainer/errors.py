@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge.errors import DataError, WbcError
 
-__all__ = ["DataError", "TrainingFailed"]
+__all__ = ["DataError", "OutOfMemory", "TrainingFailed", "WeightsUnavailable"]
 
 
 class TrainingFailed(WbcError, ArithmeticError):
