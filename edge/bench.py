@@ -188,17 +188,17 @@ def _resizes(frame: Frame, model: Model) -> Callable[[], Pixels]:
     scale = frame.um_per_px / model.bundle.description.um_per_px
     height, width = frame.pixels.shape[:2]
     target = (max(1, round(width * scale)), max(1, round(height * scale)))
-    sizes = []
+    steps = []
     while width >= 2 * target[0] and height >= 2 * target[1]:
         width, height = width // 2, height // 2
-        sizes.append((width, height))
+        steps.append(((width, height), cv2.INTER_AREA))
     if (width, height) != target:
-        sizes.append(target)
+        steps.append((target, cv2.INTER_LINEAR))
 
     def work() -> Any:
         pixels: Any = frame.pixels
-        for size in sizes:
-            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        for size, method in steps:
+            pixels = cv2.resize(pixels, size, interpolation=method)
         return pixels
 
     return work

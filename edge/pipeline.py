@@ -47,8 +47,8 @@ class _Look:
 def _look(frame: Frame, um_per_px: float, watch: Stopwatch) -> _Look:
     ready = field.prepare(frame.pixels, frame.um_per_px, um_per_px, frame.white)
     watch.stage("scale")
-    found = nuclei.find(ready.density, um_per_px, ready.inside)
-    look = _Look(ready, found, quality.assess(ready, found.mask))
+    found = nuclei.find(ready.pixels, um_per_px, ready.inside)
+    look = _Look(ready, found, quality.assess(ready, found))
     watch.stage("quality")
     return look
 
@@ -225,7 +225,7 @@ def _corners(look: _Look, settings: Tiling) -> tuple[tiling.Corners, int]:
     if settings.strategy == "nuclei":
         corners = tiling.around(look.nuclei.centres, settings.tile_px)
         return corners[: settings.most_tiles], len(corners)
-    height, width = look.nuclei.mask.shape
+    width, height = look.nuclei.size_px
     corners = tiling.grid(width, height, settings.tile_px, settings.overlap_px)
     chromatin = tiling.chromatin(corners, settings.tile_px, look.nuclei.mask)
     richest = np.argsort(-chromatin, kind="stable")[: settings.most_tiles]

@@ -196,7 +196,7 @@ def extract(
         except WbcError as error:
             unreadable.append(str(error))
             continue
-        centres = nuclei.find(field.density, um_per_px, field.inside).centres
+        centres = nuclei.find(field.pixels, um_per_px, field.inside).centres
         label = np.full(len(centres), classes.index(source.label))
         if source.mask is not None:
             inside = _inside(centres, pictures.read_mask(source, source.mask), field)

@@ -49,7 +49,7 @@ def background_only(um_per_px: float) -> Features:
         rows = np.zeros((len(tiles), 7))
         for row, tile in zip(rows, tiles, strict=True):
             density = balance.optical_density(tile)
-            glass = cv2.dilate(nuclei.find(density, um_per_px).mask, rim) == 0
+            glass = cv2.dilate(nuclei.find(tile, um_per_px).mask, rim) == 0
             if glass.any():
                 seen = density[:, glass].astype(np.float64)
                 edges = cv2.Laplacian(density[1], cv2.CV_16S)[glass]

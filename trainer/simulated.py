@@ -85,7 +85,7 @@ def cells(
             smear = random_smear(rng, kind, size_px=_SIZE_PX, um_per_px=_UM_PER_PX, **crowd)
             drawn = draw(smear, int(rng.integers(2**31)))
             field = prepare(drawn.pixels, _UM_PER_PX, um_per_px)
-            centres = nuclei.find(field.density, um_per_px, field.inside).centres
+            centres = nuclei.find(field.pixels, um_per_px, field.inside).centres
             label = _truth(centres * um_per_px, drawn, classes, background_class)
             known = label >= 0
             tiles.append(tiling.cut(field.pixels, tiling.around(centres[known], side_px), side_px))

@@ -213,9 +213,9 @@ class Service:
         identity = opened.model.bundle.identity
         self._complaint = ""
         self._bulletin.change(state="ready", reason="", camera=eye, model=identity, journal=str(opened.journal.path))
-        self._notifier.ready()
         self._say("info", f"ready: {eye}, model {identity}")
         work.note("service", f"ready: {eye}, model {identity}")
+        self._notifier.ready()
         keeps = settings.save != "none"
 
         def replace(failed: Model, error: InferenceFailed) -> Model:

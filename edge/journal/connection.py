@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ def to_write(file: Path, timeout_s: float) -> sqlite3.Connection:
     """
     with _accessible(file):
         file.parent.mkdir(parents=True, exist_ok=True)
+        _give_to_the_folders_owner(file)
         _judge_untouched(file)
     with reported(file):
         connection = _connect(str(file), timeout_s)
@@ -79,6 +81,18 @@ def to_read(file: Path, timeout_s: float) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
+
+
+def _give_to_the_folders_owner(file: Path) -> None:
+    """Make a journal that root is the first to open one that the service's own account can write.
+
+    SQLite gives the files beside it the same owner.
+    """
+    if os.geteuid() or file.exists():
+        return
+    around = file.parent.stat()
+    file.touch()
+    os.chown(file, around.st_uid, around.st_gid)
 
 
 def _judge_untouched(file: Path) -> None:

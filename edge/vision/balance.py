@@ -139,3 +139,19 @@ def optical_density(balanced: Pixels) -> NDArray[np.uint8]:
     for plane, channel in zip(planes, cv2.split(balanced), strict=True):
         cv2.LUT(channel, _OD_TABLE, plane)
     return planes
+
+
+def green_density(balanced: Pixels) -> NDArray[np.uint8]:
+    """Convert one channel of a white-balanced image to optical density: green, in which every stain shows.
+
+    Parameters
+    ----------
+    balanced : ndarray
+        Shape (height, width, 3), uint8, BGR, glass at ``WHITE``.
+
+    Returns
+    -------
+    ndarray
+        Shape (height, width), uint8: hundredths of optical density, 0 to 238.
+    """
+    return np.asarray(cv2.LUT(cv2.extractChannel(balanced, 1), _OD_TABLE), np.uint8)

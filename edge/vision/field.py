@@ -25,8 +25,6 @@ class Field:
     ----------
     pixels : ndarray
         Shape (height, width, 3), uint8, BGR, white-balanced: glass at ``edge.vision.balance.WHITE``.
-    density : ndarray
-        Optical density in hundredths, shape (3, height, width), uint8: planes of blue, green, red.
     exposure : Exposure
         Level of clear glass, and of the darkest channels, as captured.
     inside : ndarray or None
@@ -36,7 +34,6 @@ class Field:
     """
 
     pixels: Pixels
-    density: NDArray[np.uint8]
     exposure: Exposure
     inside: NDArray[np.uint8] | None
     um_per_px: float
@@ -75,7 +72,7 @@ def prepare(pixels: Pixels, um_per_px: float, model_um_per_px: float, white: Whi
     balanced = balance.white_balance(raw, exposure.glass)
     if inside is not None:
         balanced = np.where(inside[..., None] > 0, balanced, np.uint8(balance.WHITE))
-    return Field(balanced, balance.optical_density(balanced), exposure, inside, model_um_per_px)
+    return Field(balanced, exposure, inside, model_um_per_px)
 
 
 def lit(pixels: Pixels) -> NDArray[np.uint8] | None:

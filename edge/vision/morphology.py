@@ -60,15 +60,13 @@ def measure(field: Field, nuclei: Nuclei) -> Morphology | None:
     """
     if not len(nuclei.centres):
         return None
-    # Half the resolution is ample for areas, and a quarter of the work.
-    mask = _half(nuclei.mask)
+    mask = nuclei.coarse
     um_per_px = 2 * field.um_per_px
     height, width = mask.shape
     x, y = np.rint((nuclei.centres - 0.5) / 2).astype(np.intp).T
     x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
     area = _areas(mask, x, y) * um_per_px**2
-    red = _half(field.density[2])
-    stained = red > round(_LEAST_CYTOPLASM_OD * OD_STEPS_PER_UNIT)
+    stained = nuclei.density[2] > round(_LEAST_CYTOPLASM_OD * OD_STEPS_PER_UNIT)
     cytoplasm = (stained & (mask == 0)).astype(np.uint8)
     reach = round(_REACH_UM / um_per_px)
     left, right = np.maximum(x - reach, 0), np.minimum(x + reach + 1, width)
@@ -82,21 +80,16 @@ def measure(field: Field, nuclei: Nuclei) -> Morphology | None:
     return Morphology(len(nuclei.centres), *medians)
 
 
-def _half(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Take every second pixel each way; an image of one pixel stays."""
-    height, width = image.shape[:2]
-    size = max(1, width // 2), max(1, height // 2)
-    return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8, copy=False)
-
-
 def _areas(mask: NDArray[np.uint8], x: NDArray[np.intp], y: NDArray[np.intp]) -> NDArray[np.float64]:
     """Area in pixels of the chromatin that each centre lies in; centres in the same share it."""
-    _, parts, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=label_depth(mask))
+    # Asking OpenCV for the areas takes twice as long as counting.
+    count, parts = cv2.connectedComponents(mask, connectivity=8, ltype=label_depth(mask))
+    pixels = np.bincount(parts.ravel(), minlength=count)
     owners = parts[y, x]
-    sharers = np.bincount(owners, minlength=len(statistics))
+    sharers = np.bincount(owners, minlength=count)
     # The middle of a lobed nucleus can lie between its lobes: then its area is not known, and not counted as glass.
     known = owners > 0
-    area = statistics[owners, cv2.CC_STAT_AREA] / sharers[owners]
+    area = pixels[owners] / sharers[owners]
     if not known.all():
         area[~known] = np.median(area[known]) if known.any() else 0.0
     return np.asarray(area, np.float64)

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.vision.balance import OD_STEPS_PER_UNIT, sampled
+from edge.vision.balance import OD_STEPS_PER_UNIT, green_density, sampled
 from edge.vision.field import Field
+from edge.vision.nuclei import Nuclei
 from edge.vision.scale import blur
 
 LEAST_FOCUS_PER_UM = 0.3
@@ -67,27 +68,27 @@ class Quality:
     crushed: float
 
 
-def assess(field: Field, nuclei: NDArray[np.uint8]) -> Quality:
+def assess(field: Field, nuclei: Nuclei) -> Quality:
     """Judge whether a field is usable.
 
     Parameters
     ----------
     field : Field
         The prepared field.
-    nuclei : ndarray
-        Shape (height, width), uint8, 1 where chromatin is.
+    nuclei : Nuclei
+        Its nuclei.
 
     Returns
     -------
     Quality
         The figures, and the reasons if it is not usable.
     """
-    pixels = nuclei.size if field.inside is None else max(1, cv2.countNonZero(field.inside))
+    height, width = field.pixels.shape[:2]
+    share = 1.0 if field.inside is None else max(1, cv2.countNonZero(field.inside)) / (height * width)
     darkest = field.exposure.darkest / max(1, field.exposure.darkest.sum())
     saturated, crushed = float(darkest[_NEARLY_WHITE:].sum()), float(darkest[: _NEARLY_BLACK + 1].sum())
     contrast, focus = _contrast_and_focus(field)
     brightness = float(field.exposure.glass.min()) / 255
-    share = pixels / nuclei.size
     limits = (
         (share < LEAST_FIELD, "hardly any of the frame is lit"),
         (brightness < LEAST_BRIGHTNESS, "under-exposed"),
@@ -99,12 +100,12 @@ def assess(field: Field, nuclei: NDArray[np.uint8]) -> Quality:
         reasons = ["blank field"]
     if not reasons and focus < LEAST_FOCUS_PER_UM:
         reasons = ["out of focus"]
-    foreground = cv2.countNonZero(nuclei) / pixels
+    foreground = min(1.0, cv2.countNonZero(nuclei.coarse) / nuclei.coarse.size / share)
     return Quality(not reasons, tuple(reasons), focus, brightness, saturated, foreground, share, contrast, crushed)
 
 
 def _contrast_and_focus(field: Field) -> tuple[float, float]:
-    green = np.asarray(blur(field.density[1], _SMOOTHING_UM / field.um_per_px), np.uint8)
+    green = np.asarray(blur(green_density(field.pixels), _SMOOTHING_UM / field.um_per_px), np.uint8)
     # Sobel's kernel sums to 8 per unit of slope; int16 holds 255 * 8 whole.
     across, down = (sampled(np.asarray(slope, np.int16)) for slope in cv2.spatialGradient(green))
     slopes = cv2.add(cv2.convertScaleAbs(across, alpha=0.25), cv2.convertScaleAbs(down, alpha=0.25))

@@ -57,10 +57,11 @@ def check_fits(um_per_px: float, to_um_per_px: float) -> None:
 
 
 def resample(pixels: Pixels, um_per_px: float, to_um_per_px: float) -> Pixels:
-    """Bring an image to another pixel size, averaging over area so that nothing aliases.
+    """Bring an image to another pixel size, averaged so that nothing aliases.
 
     Halving is by far the cheapest exact area average in OpenCV, so the image is halved while it is at least twice too
-    fine, and the rest (a factor under two) is done on what is left: 4 ms instead of 23 ms for a frame of 2560x1920.
+    fine. What is left is a factor under two, for which two neighbours each way, weighted by their distance, are average
+    enough: 2.5 ms instead of 23 ms for a frame of 2560x1920.
 
     Parameters
     ----------
@@ -89,8 +90,7 @@ def resample(pixels: Pixels, um_per_px: float, to_um_per_px: float) -> Pixels:
         pixels = cv2.resize(even, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     if (pixels.shape[1], pixels.shape[0]) == target:
         return pixels
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return cv2.resize(pixels, target, interpolation=method).astype(np.uint8, copy=False)
+    return cv2.resize(pixels, target, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
 
 
 def blur(image: cv2.typing.MatLike, sigma_px: float) -> cv2.typing.MatLike:

@@ -263,7 +263,7 @@ def grid_of(model: Model, taken: Frame, overlap_px: int) -> tuple[NDArray[np.int
     """Lay the grid over the prepared field, with the chromatin of each tile."""
     description = model.bundle.description
     field = prepare(taken.pixels, taken.um_per_px, description.um_per_px)
-    mask = nuclei.find(field.density, description.um_per_px).mask
+    mask = nuclei.find(field.pixels, description.um_per_px).mask
     corners = tiling.grid(mask.shape[1], mask.shape[0], description.tiling.tile_px, overlap_px)
     return corners, tiling.chromatin(corners, description.tiling.tile_px, mask)
 

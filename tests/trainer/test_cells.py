@@ -20,7 +20,7 @@ UM_PER_PX = 0.5
 
 def centres_of(path):
     field = prepare(read_image(path), UM_PER_PX, UM_PER_PX)
-    return nuclei.find(field.density, UM_PER_PX, field.inside).centres
+    return nuclei.find(field.pixels, UM_PER_PX, field.inside).centres
 
 
 def test_every_nucleus_gives_a_tile_with_its_fields_label(manifest_file):

@@ -124,7 +124,7 @@ def _nuclear_area(pixels: Pixels, um_per_px: float) -> tuple[float, ...]:
         prepared = prepare(pixels, um_per_px, NUCLEI_UM_PER_PX)
     except ScaleError:
         return ()
-    found = nuclei.find(prepared.density, NUCLEI_UM_PER_PX, prepared.inside)
+    found = nuclei.find(prepared.pixels, NUCLEI_UM_PER_PX, prepared.inside)
     measured = morphology.measure(prepared, found)
     return () if measured is None else (measured.nuclear_area_um2,)
 

@@ -188,7 +188,7 @@ def _background(source: LabelledField, picture: Pixels) -> NDArray[np.uint8]:
         nuclear = cv2.resize(pictures.read_mask(source, source.nucleus_mask), size, interpolation=cv2.INTER_NEAREST)
     else:
         prepared = prepare(picture, source.um_per_px, scale)
-        nuclear = nuclei.find(prepared.density, scale, prepared.inside).mask
+        nuclear = nuclei.find(prepared.pixels, scale, prepared.inside).mask
     reach = 2 * max(1, round(CELL_RIM_UM / scale)) + 1
     cells = cv2.dilate(nuclear, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     return np.where(cells > 0, np.uint8(0), np.uint8(255))

@@ -258,44 +258,18 @@ def _train(
     seed: int,
     progress: Progress,
 ) -> tuple[float, ...]:
-    watch = _Watch(steps, progress)
-    network.fit(_Batches(inputs, labels, classes, steps, batch, seed), epochs=1, verbose=0, callbacks=[watch])
-    return tuple(watch.losses)
-
-
-class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    def __init__(
-        self, inputs: Inputs, labels: NDArray[np.int64], classes: int, steps: int, batch: int, seed: int
-    ) -> None:
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=4)
-        self._inputs, self._labels, self._classes = inputs, labels, classes
-        self._steps, self._batch, self._seed = steps, batch, seed
-        self._chance = np.cumsum(1 / np.bincount(labels, minlength=classes)[labels])
-
-    def __len__(self) -> int:
-        return self._steps
-
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        rng = np.random.default_rng((self._seed, index))
-        drawn = np.searchsorted(self._chance, rng.random(self._batch) * self._chance[-1])
-        drawn = np.minimum(drawn, len(self._labels) - 1)
-        return self._inputs[drawn].astype(np.float32), np.eye(self._classes, dtype=np.float32)[self._labels[drawn]]
-
-
-class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
-    def __init__(self, steps: int, progress: Progress) -> None:
-        super().__init__()
-        self.losses: list[float] = []
-        self._steps, self._progress = steps, progress
-
-    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
-        """Forget the steps before, of which Keras would tell the mean."""
-        self.model.reset_metrics()
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Keep the step's loss; stop at one that is no number."""
-        loss = (logs or {}).get("loss", math.nan)
+    chance = np.cumsum(1 / np.bincount(labels, minlength=classes)[labels])
+    wanted = np.eye(classes, dtype=np.float32)
+    losses = []
+    # Step by step: what `fit` does besides takes longer than a step of networks as small as these.
+    for step in range(steps):
+        at = np.random.default_rng((seed, step)).random(batch) * chance[-1]
+        drawn = np.minimum(np.searchsorted(chance, at), len(labels) - 1)
+        loss = float(network.train_on_batch(inputs[drawn].astype(np.float32), wanted[labels[drawn]]))
         if not math.isfinite(loss):
-            raise TrainingFailed(f"training, step {batch + 1}", f"the loss is {loss}", "Are the pictures damaged?")
-        self.losses.append(float(loss))
-        self._progress(batch + 1, self._steps)
+            raise TrainingFailed(f"training, step {step + 1}", f"the loss is {loss}", "Are the pictures damaged?")
+        losses.append(loss)
+        # Or Keras tells the mean over all steps.
+        network.reset_metrics()
+        progress(step + 1, steps)
+    return tuple(losses)

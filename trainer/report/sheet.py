@@ -136,7 +136,7 @@ def _picture(
     except WbcError:
         # Gone since it was trained on: the figures stand without it.
         return None
-    centres = nuclei.find(prepared.density, um_per_px, prepared.inside).centres
+    centres = nuclei.find(prepared.pixels, um_per_px, prepared.inside).centres
     corners = tiling.around(centres, tile_px)
     called = int(probabilities.argmax())
     network = shown.networks[int(shown.judges[field])]

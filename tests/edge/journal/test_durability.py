@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import random
 import subprocess
@@ -11,6 +12,8 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+
+import pytest
 
 from edge.journal import Journal, connection
 from edge.result import FrameResult
@@ -147,3 +150,14 @@ def test_processes_that_make_it_at_the_same_moment_all_succeed(path: Path) -> No
     with Journal.open(path) as journal:
         assert journal.check() == []
         assert len(journal.events()) == 4
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_journal_that_root_makes_is_of_whom_its_folder_is(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    os.chown(tmp_path / "state", 65534, 65534)
+    with Journal.open(tmp_path / "state/journal.sqlite3") as journal:
+        journal.sample("slide 1")
+        files = list((tmp_path / "state").iterdir())
+        assert {file.name for file in files} >= {"journal.sqlite3", "journal.sqlite3-wal", "journal.sqlite3-shm"}
+        assert {(file.stat().st_uid, file.stat().st_gid) for file in files} == {(65534, 65534)}

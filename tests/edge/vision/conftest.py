@@ -33,13 +33,13 @@ class Look:
 def _look(smear: Smear, seed: int) -> Look:
     drawn = simulator.draw(smear, seed)
     prepared = field.prepare(drawn.pixels, smear.um_per_px, MODEL_UM_PER_PX)
-    found = nuclei.find(prepared.density, MODEL_UM_PER_PX, prepared.inside)
+    found = nuclei.find(prepared.pixels, MODEL_UM_PER_PX, prepared.inside)
     # Pixels of the model's scale: an edge lies half a pixel from the middle of the first one, at every scale.
     centres = (np.array([(cell.x_px, cell.y_px) for cell in drawn.cells]).reshape(-1, 2) + 0.5) * (
         smear.um_per_px / MODEL_UM_PER_PX
     ) - 0.5
     raw = scale.resample(drawn.pixels, smear.um_per_px, MODEL_UM_PER_PX)
-    return Look(drawn.cells, centres, raw, prepared, found, quality.assess(prepared, found.mask))
+    return Look(drawn.cells, centres, raw, prepared, found, quality.assess(prepared, found))
 
 
 @pytest.fixture(scope="session")

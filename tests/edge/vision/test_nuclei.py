@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.vision import morphology, nuclei
-from edge.vision.balance import expose
+from edge.vision.balance import WHITE, expose
 from edge.vision.field import Field
 
 KINDS = ["ALL", "MM", "normal"]
@@ -99,17 +99,16 @@ def test_the_mask_is_of_zeros_and_ones_and_centres_come_largest_first(look: Call
 
 
 def dots(rows: int, columns: int) -> NDArray[np.uint8]:
-    """Draw so many specks of chromatin, 3 pixels wide, in optical density."""
-    speck = np.zeros((3, 6, 6), np.uint8)
-    speck[:, 1:4, 1:4] = np.reshape((20, 100, 60), (3, 1, 1))
-    return np.tile(speck, (1, rows, columns))
+    """Draw so many specks of chromatin, 6 pixels wide, on clear glass."""
+    density = np.zeros((12, 12, 3))
+    density[2:8, 2:8] = (0.2, 1.0, 0.6)
+    return np.tile(np.rint(WHITE * 10**-density).astype(np.uint8), (rows, columns, 1))
 
 
 def test_a_large_noisy_picture_with_more_specks_than_labels_of_16_bits_is_survived() -> None:
-    density = dots(270, 270)
-    found = nuclei.find(density, 2.0)
+    pixels = dots(270, 270)
+    found = nuclei.find(pixels, 2.0)
     assert len(found.centres) > 65_535
-    pixels = np.full((*density.shape[1:], 3), 240, np.uint8)
-    measured = morphology.measure(Field(pixels, density, expose(pixels), None, 2.0), found)
+    measured = morphology.measure(Field(pixels, expose(pixels), None, 2.0), found)
     assert measured is not None
     assert measured.nuclei == len(found.centres)

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.simulator import Stain
 from edge.vision import quality
 from edge.vision.field import prepare
+from edge.vision.nuclei import Nuclei
 
 KINDS = ["ALL", "MM", "normal"]
 FIGURES = ["focus", "brightness", "saturation", "foreground", "field", "contrast", "crushed"]
@@ -95,11 +97,17 @@ def test_brightness_is_the_level_of_glass(look: Callable[..., Any]) -> None:
     assert look(white_balance=(1.0, 0.5)).quality.brightness == pytest.approx(bright / 2, rel=0.02)
 
 
+def stained(coarse: NDArray[np.uint8]) -> Nuclei:
+    """Give nuclei that cover these pixels of half the resolution."""
+    height, width = coarse.shape
+    return Nuclei(coarse, np.zeros((3, height, width), np.uint8), np.zeros((0, 2), np.float32), (2 * width, 2 * height))
+
+
 @pytest.mark.parametrize("density", [0.0, 0.3, 0.9])
 def test_contrast_is_the_density_of_stain_over_glass(density: float) -> None:
     pixels = np.full((160, 240, 3), 220, np.uint8)
     pixels[40:120, 60:180] = round(220 / 10**density)
-    found = quality.assess(prepare(pixels, 0.5, 0.5), np.zeros((160, 240), np.uint8))
+    found = quality.assess(prepare(pixels, 0.5, 0.5), stained(np.zeros((80, 120), np.uint8)))
     assert found.contrast == pytest.approx(density, abs=0.03)
     assert (found.reasons == ("blank field",)) == (density < quality.LEAST_CONTRAST_OD)
 
@@ -108,15 +116,15 @@ def test_shares_are_of_the_lit_field() -> None:
     pixels = np.full((160, 240, 3), 200, np.uint8)
     pixels[40:120, 60:180] = 255
     pixels[70:90, 100:140, 0] = 0
-    nuclei = np.zeros((160, 240), np.uint8)
-    nuclei[:40, :60] = 1
-    found = quality.assess(prepare(pixels, 0.5, 0.5), nuclei)
+    nuclei = np.zeros((80, 120), np.uint8)
+    nuclei[:20, :30] = 1
+    found = quality.assess(prepare(pixels, 0.5, 0.5), stained(nuclei))
     assert found.saturation == pytest.approx((80 * 120 - 20 * 40) / (160 * 240))
     assert found.foreground == pytest.approx(1 / 16)
     assert found.crushed == pytest.approx(20 * 40 / (160 * 240))
     pixels[:, :80] = 0
     pixels[:, -80:] = 0
-    found = quality.assess(prepare(pixels, 0.5, 0.5), nuclei * 0)
+    found = quality.assess(prepare(pixels, 0.5, 0.5), stained(nuclei * 0))
     assert 0.2 < found.field < 1 / 3
     assert found.saturation == pytest.approx((80 * 80 - 20 * 40) / (160 * 80), abs=0.1)
 
