@@ -19,6 +19,7 @@ from edge.frame import Frame
 from edge.manifest import LabelledField
 from edge.model import run as _run
 from edge.model.description import Description, Tiling
+from edge.vision import tiling as _tiling
 
 CALIBRATION_TILES = 400
 NOT_STATED = "not stated"
@@ -96,14 +97,23 @@ def held_out(folder: Path, run: _run.Run) -> Fields:
     ):
         raise BundleCorrupt(f"run {folder}", "its arrays do not fit each other", _AGAIN)
     classes = np.array([run.classes.index(label) for label in sources[:, 0].tolist()])
-    kept = _rank(owners) < run.tiling.most_tiles
+    kept = _judged(owners, run.tiling.most_tiles)
     return Fields(
         tiles[kept], labels[kept], owners[kept], classes, sources[:, 2].astype(str), sources[:, 1].astype(str)
     )
 
 
+def _judged(owners: NDArray[np.int64], most_tiles: int) -> NDArray[np.bool_]:
+    """Say which tiles the device would judge of their fields."""
+    judged = np.zeros(len(owners), np.bool_)
+    for field in np.unique(owners):
+        own = np.flatnonzero(owners == field)
+        judged[own[_tiling.sample(len(own), most_tiles)]] = True
+    return judged
+
+
 def _rank(owners: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Say the how many-th of its field each tile is; the device judges the first ones."""
+    """Say the how many-th of its owner's each one is."""
     order = np.argsort(owners, kind="stable")
     first = np.searchsorted(owners[order], owners[order], "left")
     rank = np.empty(len(owners), np.int64)

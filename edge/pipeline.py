@@ -224,7 +224,7 @@ def classify(frame: Frame, model: Model) -> FrameResult:
 def _corners(look: _Look, settings: Tiling) -> tuple[tiling.Corners, int]:
     if settings.strategy == "nuclei":
         corners = tiling.around(look.nuclei.centres, settings.tile_px)
-        return corners[: settings.most_tiles], len(corners)
+        return corners[tiling.sample(len(corners), settings.most_tiles)], len(corners)
     width, height = look.nuclei.size_px
     corners = tiling.grid(width, height, settings.tile_px, settings.overlap_px)
     chromatin = tiling.chromatin(corners, settings.tile_px, look.nuclei.mask)

@@ -37,7 +37,8 @@ class Tiling(msgspec.Struct, frozen=True, kw_only=True):
     overlap_px : int
         Least overlap of neighbours in a grid.
     most_tiles : int
-        At most so many tiles of a frame are judged, those with most chromatin first.
+        At most so many tiles of a frame are judged: of tiles around nuclei a systematic sample
+        (:func:`edge.vision.tiling.sample`), of a grid those with most chromatin.
     least_chromatin : float
         Least share of chromatin in a tile of a grid, 0 to 1.
     """
@@ -45,7 +46,7 @@ class Tiling(msgspec.Struct, frozen=True, kw_only=True):
     strategy: Literal["nuclei", "grid"]
     tile_px: Annotated[int, msgspec.Meta(ge=8, le=1024)]
     overlap_px: Annotated[int, msgspec.Meta(ge=0)] = 0
-    most_tiles: Count = 64
+    most_tiles: Count = 32
     least_chromatin: Share = 0.03
 
 

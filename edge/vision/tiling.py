@@ -69,6 +69,28 @@ def around(centres: NDArray[np.float32], tile: int) -> Corners:
     return np.asarray(np.rint(centres - (tile - 1) / 2), np.int32)
 
 
+def sample(count: int, most: int) -> NDArray[np.int64]:
+    """Choose which of a field's cells are judged: all of them, or a systematic sample of their order.
+
+    A field's verdict is the share of its cells that are of each class. The order is by size, and the first ones only
+    would be the largest: every second or third has the shares of all.
+
+    Parameters
+    ----------
+    count : int
+        Number of cells, 0 or more.
+    most : int
+        At most so many are chosen, 1 or more.
+
+    Returns
+    -------
+    ndarray
+        Shape (min(count, most),), int64, increasing: evenly spaced numbers from 0 to ``count - 1``.
+    """
+    chosen = min(count, most)
+    return (2 * np.arange(chosen, dtype=np.int64) + 1) * count // (2 * max(1, chosen))
+
+
 def chromatin(corners: Corners, tile: int, mask: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Measure how much stained nucleus each tile holds, so that the network's time goes to tiles that have some.
 

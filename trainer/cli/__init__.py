@@ -6,6 +6,7 @@ import click
 
 from edge import RESEARCH_USE_ONLY, __version__
 from edge.cli.program import Commands
+from trainer.allocation import keep_freed_memory
 
 EXAMPLES = """
 \b
@@ -33,3 +34,4 @@ def main(debug: bool) -> None:
     """Train the networks that wbc-edge runs."""
     # Program.invoke reads the option, since it is about what commands raise.
     del debug
+    keep_freed_memory()

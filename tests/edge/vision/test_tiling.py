@@ -133,3 +133,16 @@ def test_chromatin_is_the_share_of_the_tile_that_is_stained(
     padded = np.pad(mask, 200)
     expected = [padded[y : y + tile, x : x + tile].mean() for x, y in corners + 200]
     assert np.allclose(tiling.chromatin(corners, tile, mask), expected)
+
+
+@given(st.integers(0, 500), st.integers(1, 100))
+def test_a_sample_is_spread_evenly_over_all_there_are(count: int, most: int) -> None:
+    chosen = tiling.sample(count, most)
+    assert len(chosen) == min(count, most)
+    if count <= most:
+        assert chosen.tolist() == list(range(count))
+    else:
+        steps = np.diff(np.concatenate([[-1 - chosen[0]], chosen, [2 * count - 1 - chosen[-1]]]))
+        assert chosen[0] >= 0
+        assert chosen[-1] < count
+        assert steps.max() - steps.min() <= 2
