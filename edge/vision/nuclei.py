@@ -18,7 +18,7 @@ from edge.frame import Pixels
 from edge.vision.balance import optical_density, sampled
 from edge.vision.scale import blur
 
-_LEAST_CHROMATIN = 15
+_LEAST_CHROMATIN = 11
 _OTSU_SHARE = 0.85
 _OTSU_SAMPLES = 48_000
 _SMOOTHING_UM = 0.5
