@@ -97,19 +97,10 @@ def held_out(folder: Path, run: _run.Run) -> Fields:
     ):
         raise BundleCorrupt(f"run {folder}", "its arrays do not fit each other", _AGAIN)
     classes = np.array([run.classes.index(label) for label in sources[:, 0].tolist()])
-    kept = _judged(owners, run.tiling.most_tiles)
+    kept = _tiling.sample_of_each(owners, run.tiling.most_tiles)
     return Fields(
         tiles[kept], labels[kept], owners[kept], classes, sources[:, 2].astype(str), sources[:, 1].astype(str)
     )
-
-
-def _judged(owners: NDArray[np.int64], most_tiles: int) -> NDArray[np.bool_]:
-    """Say which tiles the device would judge of their fields."""
-    judged = np.zeros(len(owners), np.bool_)
-    for field in np.unique(owners):
-        own = np.flatnonzero(owners == field)
-        judged[own[_tiling.sample(len(own), most_tiles)]] = True
-    return judged
 
 
 def _rank(owners: NDArray[np.int64]) -> NDArray[np.int64]:

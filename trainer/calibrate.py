@@ -37,9 +37,12 @@ def fit_decision(held_out: Judged, restained: Judged, least_probability: float, 
         What the bundle carries.
     """
     classes = len(held_out.classes)
-    cells = np.array([e.cells for part in (held_out, restained) for e in part.evidence])
-    labels = np.concatenate([held_out.labels, restained.labels])
-    share = np.concatenate([held_out.weights, restained.weights]) / 2
+    evidence = [*held_out.evidence, *restained.evidence]
+    # A field without cells is indeterminate whatever is fitted.
+    shown = np.array([found.tiles > 0 for found in evidence])
+    cells = np.array([found.cells for found in evidence])[shown]
+    labels = np.concatenate([held_out.labels, restained.labels])[shown]
+    share = (np.concatenate([held_out.weights, restained.weights]) / 2)[shown]
 
     def decision(values: NDArray[np.float64]) -> Decision:
         return Decision(

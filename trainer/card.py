@@ -80,7 +80,8 @@ def figures(name: str, found: dict[str, Any], classes: tuple[str, ...]) -> str:
     parts = [f"### {name.capitalize()}", "\n".join(rows), "\n".join(listed)]
     if found.get("accuracy_of_decided") is not None:
         parts.append(
-            f"Decided: {100 * found['decided']:.1f}% of {found['fields']} fields, "
+            f"Decided: {100 * found['decided']:.1f}% of {found['fields']} fields"
+            f"{_without_nucleus(found['without_nucleus'])}, "
             f"{100 * found['accuracy_of_decided']:.1f}% of them rightly; "
             f"expected calibration error {found['calibration_error']:.3f}; "
             f"risk at 80% coverage {100 * found['risk_at_80_percent_coverage']:.1f}%."
@@ -95,10 +96,16 @@ def _opened(report: dict[str, Any]) -> str:
     )
 
 
+def _without_nucleus(fields: int) -> str:
+    return f" (no nucleus was found in {fields}: these are indeterminate)" if fields else ""
+
+
 def _interval(found: dict[str, Any], of: str) -> str:
     bounds = f" (95% interval over groups {found['low']:.3f} to {found['high']:.3f})" if "low" in found else ""
-    explained = f"; **explained by a control: {', '.join(found['explained_by'])}**" if found.get("explained_by") else ""
-    return f"{found[of]:.3f}{bounds}{explained}"
+    if found.get("explained_by"):
+        return f"{found[of]:.3f}{bounds}; **explained by a control: {', '.join(found['explained_by'])}**"
+    unknown = "; no control was measured beside it" if found.get("explained_by", ()) is None else ""
+    return f"{found[of]:.3f}{bounds}{unknown}"
 
 
 def _software(versions: dict[str, str]) -> str:

@@ -6,6 +6,7 @@ version never takes them up. A file is written beside its place and moved there,
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from pathlib import Path
@@ -92,16 +93,31 @@ class Checkpoints:
         shutil.rmtree(self._all, ignore_errors=True)
 
     def _place(self, stage: str, epoch: int) -> Path:
-        return self._folder / f"{_stem(stage)}.{epoch}{_SUFFIX}"
+        return self._folder / f"{stem(stage)}.{epoch}{_SUFFIX}"
 
     def _found(self, stage: str) -> dict[int, Path]:
-        pattern = re.compile(rf"{_stem(stage)}\.(\d+){re.escape(_SUFFIX)}")
+        pattern = re.compile(rf"{stem(stage)}\.(\d+){re.escape(_SUFFIX)}")
         named = {path: pattern.fullmatch(path.name) for path in self._folder.glob(f"*{_SUFFIX}")}
         return {int(match[1]): path for path, match in named.items() if match}
 
 
-def _stem(stage: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", stage.lower())
+def stem(stage: str) -> str:
+    """Name the files of a stage: no two stages alike, whatever laboratory they are named after.
+
+    Parameters
+    ----------
+    stage : str
+        Name of the stage, such as ``"fold 1 of 3"``.
+
+    Returns
+    -------
+    str
+        Small ASCII letters, digits and hyphens.
+    """
+    plain = re.sub(r"[^a-z0-9]+", "-", stage.lower())
+    if re.fullmatch(r"[a-z0-9 ]+", stage):
+        return plain
+    return f"{plain}-{hashlib.sha256(stage.encode()).hexdigest()[:12]}"
 
 
 def _reason(error: OSError) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trainer import manifest, simulated, split
 from trainer.cells import Cells, extract, together
+from trainer.errors import DataError
 from trainer.manifest import LabelledField
 from trainer.settings import Settings
 from trainer.split import Parts
@@ -36,6 +37,8 @@ class Dataset(NamedTuple):
         What can be left out by laboratory, see :func:`trainer.split.by_laboratory`.
     held_out_groups : frozenset of str
         Groups of the test part.
+    empty : tuple of LabelledField
+        Fields of all parts in which no nucleus was found.
     unreadable : tuple of str
         Why pictures could not be read, a line each.
     digest : str
@@ -48,6 +51,7 @@ class Dataset(NamedTuple):
     folds: list[frozenset[str]]
     laboratories: list[tuple[str, frozenset[str]]]
     held_out_groups: frozenset[str]
+    empty: tuple[LabelledField, ...]
     unreadable: tuple[str, ...]
     digest: str
 
@@ -81,6 +85,8 @@ def split_up(
         When the manifests cannot be trained on.
     """
     sources = manifest.read(manifests, relabel)
+    if any(source.lab == simulated.LAB for source in sources):
+        raise DataError(f"laboratory {simulated.LAB!r}", "is what drawn fields are called", "Give it another name")
     manifest.classes(sources)
     return sources, split.by_group(sources, hold_out, folds, seed)
 
@@ -125,6 +131,8 @@ def prepare(
         lambda done: progress("reading fields", done, len(sources)),
     )
     digest, unreadable = manifest.fingerprint(cells.sources), cells.unreadable
+    shown = set(np.unique(cells.fields).tolist())
+    empty = tuple(source for number, source in enumerate(cells.sources) if number not in shown)
     if settings.simulate:
         drawn = simulated.cells(
             classes,
@@ -147,6 +155,7 @@ def prepare(
         dealt,
         split.by_laboratory([source for source in sources if source.group not in parts.test]),
         parts.test,
+        empty,
         unreadable,
         digest,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,15 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import verdict
+from edge.model.description import Tiling
 from edge.verdict import Evidence
+from edge.vision import tiling
 from trainer import augment
 from trainer.cells import PART, Cells
+from trainer.manifest import LabelledField
 from trainer.sampling import foreign_donor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Origins:
-    """Where fields come from and what they are; one row a field with at least one cell.
+    """Where fields come from and what they are; one row a field.
 
     Attributes
     ----------
@@ -69,13 +73,31 @@ class Judged(Origins):
 
     @property
     def cell_weights(self) -> NDArray[np.float64]:
-        """Weight of each cell: a field's is shared by its cells; shape (cells,), sums to 1."""
-        return np.asarray((self.weights / np.bincount(self.owners))[self.owners])
+        """Weight of each cell: a field's is shared by its cells; shape (cells,), sums to 1 over fields with cells."""
+        return np.asarray((self.weights / np.maximum(self._cells, 1))[self.owners])
 
     def distances(self, mean: NDArray[np.float32], whitening: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Novelty of each field, as :func:`edge.verdict.novelty` measures it; shape (fields,)."""
+        """Novelty of each field, as :func:`edge.verdict.novelty` measures it, 0 without cells; shape (fields,)."""
         of_cells = np.linalg.norm((self.embeddings - mean) @ whitening, axis=1)
-        return np.asarray(np.bincount(self.owners, of_cells) / np.bincount(self.owners))
+        return np.asarray(np.bincount(self.owners, of_cells, len(self.labels)) / np.maximum(self._cells, 1))
+
+    @property
+    def _cells(self) -> NDArray[np.int64]:
+        return np.bincount(self.owners, minlength=len(self.labels))
+
+    def where(self, chosen: NDArray[np.bool_]) -> Judged:
+        """Return the chosen fields only; ``chosen`` is a mask of shape (fields,)."""
+        kept = chosen[self.owners]
+        return Judged(
+            labels=self.labels[chosen],
+            groups=self.groups[chosen],
+            labs=self.labs[chosen],
+            classes=self.classes,
+            paths=self.paths[chosen],
+            evidence=[self.evidence[field] for field in np.flatnonzero(chosen)],
+            embeddings=self.embeddings[kept],
+            owners=(np.cumsum(chosen) - 1)[self.owners[kept]],
+        )
 
 
 def pooled(cells: Cells, values: NDArray[np.floating]) -> tuple[Origins, NDArray[np.float64], NDArray[np.int64]]:
@@ -108,14 +130,14 @@ def pooled(cells: Cells, values: NDArray[np.floating]) -> tuple[Origins, NDArray
 
 
 def judge(network: Any, cells: Cells, side_px: int) -> Judged:
-    """Run the network over the cells of a part and pool them by field.
+    """Run the network over the cells of a part and pool them by field, as many of a field as a device would judge.
 
     Parameters
     ----------
     network : keras.Model
         Tiles to logits and embedding.
     cells : Cells
-        The part.
+        The part, the cells of a field in the order in which they were found.
     side_px : int
         Side of the network's tiles; the middle of larger ones is taken.
 
@@ -124,6 +146,8 @@ def judge(network: Any, cells: Cells, side_px: int) -> Judged:
     Judged
         Evidence of each field, embedding of each cell.
     """
+    most = Tiling(strategy="nuclei", tile_px=side_px).most_tiles
+    cells = cells.where(tiling.sample_of_each(cells.fields, most))
     chunks = [network.predict_on_batch(cells.middles(side_px, part).astype(np.float32)) for part in cells.parts()]
     probabilities = verdict.softmax(np.concatenate([np.asarray(logits) for logits, _ in chunks]))
     embeddings = np.concatenate([np.asarray(embedding) for _, embedding in chunks])
@@ -137,6 +161,35 @@ def judge(network: Any, cells: Cells, side_px: int) -> Judged:
         evidence=[Evidence(tuple(row), count) for row, count in zip(sums.tolist(), counts.tolist(), strict=True)],
         embeddings=embeddings.astype(np.float32),
         owners=np.unique(cells.fields, return_inverse=True)[1],
+    )
+
+
+def with_empty(judged: Judged, empty: Sequence[LabelledField]) -> Judged:
+    """Add the fields of a part in which no nucleus was found: the device says *indeterminate* of them.
+
+    Left out, they would make every figure better than what a user sees.
+
+    Parameters
+    ----------
+    judged : Judged
+        The part's fields with cells.
+    empty : sequence of LabelledField
+        Those without.
+
+    Returns
+    -------
+    Judged
+        All, those without cells last.
+    """
+    return Judged(
+        labels=np.append(judged.labels, [judged.classes.index(source.label) for source in empty]).astype(np.int64),
+        groups=np.append(judged.groups, [source.group for source in empty]),
+        labs=np.append(judged.labs, [source.lab for source in empty]),
+        classes=judged.classes,
+        paths=np.append(judged.paths, [str(source.path) for source in empty]),
+        evidence=[*judged.evidence, *(Evidence((0.0,) * len(judged.classes), 0) for _ in empty)],
+        embeddings=judged.embeddings,
+        owners=judged.owners,
     )
 
 

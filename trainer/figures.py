@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,30 @@ from trainer.statistics import auroc_with_interval
 COVERAGE = 0.8
 """Share of fields, the most certain, of which the risk is told."""
 
+ACROSS = "from different laboratories"
 
-def verdicts(judged: Judged, novelty: NDArray[np.float64] | None, decision: Decision) -> NDArray[np.str_]:
-    """Decide on each field as a device will.
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decided:
+    """What decisions make of the fields of a part.
+
+    Attributes
+    ----------
+    probabilities : ndarray
+        Shape (fields, classes), calibrated.
+    verdicts : ndarray
+        Shape (fields,), str: a class or ``"indeterminate"``, as a device would say.
+    novelty : ndarray or None
+        Shape (fields,), distance of each field in units of the refusal threshold; None: not measured.
+    """
+
+    probabilities: NDArray[np.float64]
+    verdicts: NDArray[np.str_]
+    novelty: NDArray[np.float64] | None
+
+
+def decided(judged: Judged, novelty: NDArray[np.float64] | None, decisions: Sequence[Decision]) -> Decided:
+    """Decide on each field as a device will, by a decision that was fitted without it.
 
     Parameters
     ----------
@@ -27,64 +50,56 @@ def verdicts(judged: Judged, novelty: NDArray[np.float64] | None, decision: Deci
         The fields.
     novelty : ndarray or None
         Shape (fields,), distance of each field in units of the refusal threshold; None: not measured.
-    decision : Decision
-        The decision as it will be deployed.
+    decisions : sequence of Decision
+        One a field.
 
     Returns
     -------
-    ndarray
-        Shape (fields,), str: a class or ``"indeterminate"``.
+    Decided
+        Probabilities and verdicts.
     """
-    distances = np.zeros(len(judged.evidence)) if novelty is None else novelty
-    return np.array(
-        [
-            INDETERMINATE if distance > 1 else verdict.decide(evidence, decision, judged.classes).label
-            for evidence, distance in zip(judged.evidence, distances, strict=True)
-        ]
-    )
+    found = [verdict.decide(*pair, judged.classes) for pair in zip(judged.evidence, decisions, strict=True)]
+    distances = np.zeros(len(found)) if novelty is None else novelty
+    labels = [INDETERMINATE if far > 1 else one.label for one, far in zip(found, distances, strict=True)]
+    return Decided(np.array([one.probabilities for one in found]), np.array(labels), novelty)
 
 
-def calibrated(judged: Judged, decision: Decision) -> NDArray[np.float64]:
-    """Calibrated probabilities of each field, shape (fields, classes)."""
-    return np.array([verdict.probabilities(evidence, decision) for evidence in judged.evidence])
-
-
-def figures(judged: Judged, novelty: NDArray[np.float64] | None, decision: Decision, seed: int) -> dict[str, Any]:
+def figures(judged: Judged, found: Decided, seed: int) -> dict[str, Any]:
     """Measure verdicts on the fields of a part.
 
     Parameters
     ----------
     judged : Judged
         The part.
-    novelty : ndarray or None
-        Shape (fields,), distance of each field in units of the refusal threshold; None: not measured.
-    decision : Decision
-        The decision as it will be deployed.
+    found : Decided
+        What was decided on each of its fields.
     seed : int
         Seed of the bootstrap.
 
     Returns
     -------
     dict
-        Number of fields; for each class and laboratory the share of each verdict; those of :func:`of_probabilities`;
-        AUROC of each class against the rest with its interval; accuracy among decided fields, share decided.
+        Number of fields, and of those without a nucleus, which are indeterminate; for each class and laboratory the
+        share of each verdict; those of :func:`of_probabilities`; AUROC of each class against the rest with its
+        interval; accuracy among decided fields, share decided.
     """
-    probabilities = calibrated(judged, decision)
-    found = verdicts(judged, novelty, decision)
     truth = np.array(judged.classes)[judged.labels]
-    decided = found != INDETERMINATE
+    is_decided = found.verdicts != INDETERMINATE
     return {
         "fields": len(truth),
-        "verdicts": shares_by_origin(found, judged),
+        "without_nucleus": sum(evidence.tiles == 0 for evidence in judged.evidence),
+        "verdicts": shares_by_origin(found.verdicts, judged),
         "auroc": {
-            label: auroc_with_interval(truth == label, probabilities[:, i], judged.groups, seed)
+            label: auroc_with_interval(truth == label, found.probabilities[:, i], judged.groups, seed)
             for i, label in enumerate(judged.classes)
             if 0 < (truth == label).sum() < len(truth)
         },
-        **of_probabilities(probabilities, judged, seed),
-        "decided": float(decided.mean()),
-        "accuracy_of_decided": float((found == truth)[decided].mean()) if decided.any() else None,
-        "novelty_quantiles": None if novelty is None else np.quantile(novelty, (0.5, 0.9, 0.99)).round(3).tolist(),
+        **of_probabilities(found.probabilities, judged, seed),
+        "decided": float(is_decided.mean()),
+        "accuracy_of_decided": float((found.verdicts == truth)[is_decided].mean()) if is_decided.any() else None,
+        "novelty_quantiles": None
+        if found.novelty is None
+        else np.quantile(found.novelty, (0.5, 0.9, 0.99)).round(3).tolist(),
     }
 
 
@@ -111,7 +126,7 @@ def of_probabilities(probabilities: NDArray[np.float64], origins: Origins, seed:
     curve = statistics.risk_coverage(probabilities.max(axis=1), right)
     return {
         "accuracy": statistics.share_with_interval(right, origins.weights, origins.groups, seed),
-        "pairs": pairs_within_laboratory(probabilities, origins, seed),
+        "pairs": pairs(probabilities, origins, seed),
         "calibration_error": statistics.expected_calibration_error(probabilities, origins.labels),
         "reliability": statistics.reliability(probabilities, origins.labels),
         "risk_coverage": curve,
@@ -169,10 +184,11 @@ def shares_by_origin(verdicts: NDArray[np.str_], origins: Origins) -> dict[str, 
     return shares
 
 
-def pairs_within_laboratory(
-    probabilities: NDArray[np.float64], origins: Origins, seed: int
-) -> dict[str, dict[str, float]]:
-    """AUROC of each pair of classes that one laboratory has both of: the figures that laboratory cannot explain.
+def pairs(probabilities: NDArray[np.float64], origins: Origins, seed: int) -> dict[str, dict[str, float]]:
+    """AUROC of each pair of classes, in each laboratory that has both: the figures that laboratory cannot explain.
+
+    Two classes that no laboratory has both of are told apart across laboratories, and that is said in the name: what
+    tells the laboratories apart then tells the classes apart too, as the controls beside it show.
 
     Parameters
     ----------
@@ -188,18 +204,18 @@ def pairs_within_laboratory(
     dict
         ``"ALL against normal, laboratory"`` to ``auroc``, ``low`` and ``high``.
     """
-    pairs = {}
-    for lab in np.unique(origins.labs):
-        here = origins.labs == lab
-        present = np.unique(origins.labels[here]).tolist()
-        for i, a in enumerate(present):
-            for b in present[i + 1 :]:
-                both = here & np.isin(origins.labels, (a, b))
-                score = np.log((probabilities[both, a] + 1e-12) / (probabilities[both, b] + 1e-12))
-                pairs[f"{origins.classes[a]} against {origins.classes[b]}, {lab}"] = auroc_with_interval(
-                    origins.labels[both] == a, score, origins.groups[both], seed
-                )
-    return pairs
+    found = {}
+    present = np.unique(origins.labels).tolist()
+    for i, a in enumerate(present):
+        for b in present[i + 1 :]:
+            both = np.isin(origins.labels, (a, b))
+            name = f"{origins.classes[a]} against {origins.classes[b]}"
+            of_a, of_b = (set(origins.labs[origins.labels == one].tolist()) for one in (a, b))
+            places = {f"{name}, {lab}": both & (origins.labs == lab) for lab in sorted(of_a & of_b)}
+            for title, chosen in (places or {f"{name}, {ACROSS}": both}).items():
+                score = np.log((probabilities[chosen, a] + 1e-12) / (probabilities[chosen, b] + 1e-12))
+                found[title] = auroc_with_interval(origins.labels[chosen] == a, score, origins.groups[chosen], seed)
+    return found
 
 
 def mark_explained(report: dict[str, Any]) -> None:
@@ -208,21 +224,23 @@ def mark_explained(report: dict[str, Any]) -> None:
     Parameters
     ----------
     report : dict
-        Figures of each part and of the controls; ``explained_by`` is added to accuracies and pairs.
+        Figures of each part and of the controls; ``explained_by`` is added to accuracies and pairs: names of controls,
+        or None where none was measured on the same fields.
     """
     for part in (name for name in report if name != "controls"):
         controls = {name: found[part] for name, found in report["controls"].items() if part in found}
-        report[part]["accuracy"]["explained_by"] = [
-            name
-            for name, found in controls.items()
-            if found["accuracy"]["share"] >= report[part]["accuracy"].get("low", report[part]["accuracy"]["share"])
-        ]
+        accuracy = report[part]["accuracy"]
+        accuracy["explained_by"] = _reaching(
+            {name: found["accuracy"]["share"] for name, found in controls.items()}, accuracy, "share"
+        )
         for pair, figure in report[part]["pairs"].items():
-            figure["explained_by"] = [
-                name
-                for name, found in controls.items()
-                if found["pairs"].get(pair, {"auroc": 0})["auroc"] >= figure.get("low", figure["auroc"])
-            ]
+            beside = {name: found["pairs"][pair]["auroc"] for name, found in controls.items() if pair in found["pairs"]}
+            figure["explained_by"] = _reaching(beside, figure, "auroc")
+
+
+def _reaching(controls: dict[str, float], figure: dict[str, float], of: str) -> list[str] | None:
+    bound = figure.get("low", figure[of])
+    return [name for name, found in controls.items() if found >= bound] if controls else None
 
 
 def headline(report: dict[str, Any]) -> dict[str, float]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from edge.errors import ConfigurationError
 from trainer.cells import Cells
-from trainer.checkpoint import Checkpoints
+from trainer.checkpoint import Checkpoints, stem
 from trainer.errors import OutOfMemory, TrainingFailed
 from trainer.networks import NETWORKS
 from trainer.sampling import Batches
@@ -85,7 +85,7 @@ def train(cells: Cells, settings: Settings, stage: str, around: Surroundings) ->
     callbacks: list[Any] = [_Watch(settings, stage, batches, around)]
     # Keras writes these logs by TensorFlow, whichever back end computes.
     if around.logs and importlib.util.find_spec("tensorflow"):
-        folder = around.logs / stage.replace(" ", "-")
+        folder = around.logs / stem(stage)
         callbacks.append(keras.callbacks.TensorBoard(str(folder), write_graph=False))
     if batches.epoch < settings.epochs:
         try:

@@ -17,7 +17,7 @@ import numpy as np
 import optuna
 
 from edge.errors import OutputError
-from trainer import calibrate, dataset, figures
+from trainer import dataset, figures
 from trainer.dataset import Dataset
 from trainer.errors import DataError
 from trainer.evaluate import Judged
@@ -165,11 +165,11 @@ def loss(found: Dataset, settings: Settings, around: Surroundings) -> float:
     float
         At least 0, lower is better.
     """
-    validated = cross_validate(found.training, found.always, found.folds, settings, around)
-    decision = calibrate.fit_decision(validated.held_out, validated.restained, settings.least_probability, 1.0)
+    validated = cross_validate(found.training, found.always, found.folds, found.empty, settings, around)
 
     def of(judged: Judged) -> float:
-        likelihood = figures.calibrated(judged, decision)[np.arange(len(judged.labels)), judged.labels]
+        probabilities = figures.decided(judged, None, validated.decisions).probabilities
+        likelihood = probabilities[np.arange(len(judged.labels)), judged.labels]
         return float(-(judged.weights * np.log(likelihood + 1e-9)).sum())
 
     return (of(validated.held_out) + of(validated.restained)) / 2

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 1000
+_LEAST_GROUPS = 2
 
 
 def auroc_with_interval(
@@ -27,7 +28,8 @@ def auroc_with_interval(
     Returns
     -------
     dict
-        ``auroc``, ``low``, ``high``; the bounds are missing when a resample never holds both classes.
+        ``auroc``, ``low``, ``high``; the bounds are missing where a class has fewer than two groups: resampling says
+        nothing then.
     """
     names, members = np.unique(groups, return_inverse=True)
     wins, positives, negatives = _wins(positive, score, members, len(names))
@@ -36,7 +38,7 @@ def auroc_with_interval(
     pairs = (times @ positives) * (times @ negatives)
     found = ((times @ wins) * times).sum(axis=1)[pairs > 0] / pairs[pairs > 0]
     result = {"auroc": float(wins.sum() / (positives.sum() * negatives.sum()))}
-    if len(found):
+    if min(np.count_nonzero(positives), np.count_nonzero(negatives)) >= _LEAST_GROUPS:
         low, high = np.quantile(found, (0.025, 0.975)).tolist()
         result |= {"low": low, "high": high}
     return result
@@ -156,12 +158,15 @@ def share_with_interval(
     Returns
     -------
     dict
-        ``share``, ``low``, ``high``.
+        ``share``, ``low``, ``high``; the bounds are missing where there is one group.
     """
     names, members = np.unique(groups, return_inverse=True)
     whole = np.bincount(members, weights)
     part = np.bincount(members, weights * chosen)
+    result = {"share": float(part.sum() / whole.sum())}
+    if len(names) < _LEAST_GROUPS:
+        return result
     drawn = np.random.default_rng(seed).integers(0, len(names), (RESAMPLES, len(names)))
     found = part[drawn].sum(axis=1) / np.maximum(whole[drawn].sum(axis=1), 1e-12)
     low, high = np.quantile(found, (0.025, 0.975)).tolist()
-    return {"share": float(part.sum() / whole.sum()), "low": low, "high": high}
+    return result | {"low": low, "high": high}

@@ -34,7 +34,7 @@ from trainer.manifest import LabelledField
 from trainer.report import Material, Shown
 from trainer.sampling import weights
 from trainer.settings import Settings
-from trainer.validation import cross_validate, leave_out, with_shuffled_labels
+from trainer.validation import Validated, cross_validate, leave_out, with_shuffled_labels
 
 MOST_HELD_OUT = 6000
 """Tiles of the test part that the run keeps for the converter's parity check, of whole fields."""
@@ -139,39 +139,31 @@ def _learn(
 ) -> tuple[Run, dict[str, Any], Any, Material, dict[str, NDArray[Any]]]:
     training, test, side_px = found.training, found.test, settings.tile_px
     real = training.where(~found.always)
-    validated = cross_validate(training, found.always, found.folds, settings, around)
+    validated = cross_validate(training, found.always, found.folds, found.empty, settings, around)
     network = train(training, settings, "training", around)
     judged = evaluate.judge(network, real, side_px)
     mean, whitening = calibrate.fit_novelty(judged.embeddings, judged.cell_weights)
     whitening = (whitening / validated.refuses).astype(np.float32)
-    decision = calibrate.fit_decision(
-        validated.held_out, validated.restained, settings.least_probability, validated.warns / validated.refuses
-    )
+    decision = validated.decision()
+    in_turn = figures.decided(validated.held_out, validated.novelty, validated.decisions)
+    elsewhere = figures.decided(validated.restained, None, validated.decisions)
     told: dict[str, Any] = {
-        "cross-validated": figures.figures(validated.held_out, validated.novelty, decision, settings.seed),
-        "cross-validated, restained": figures.figures(validated.restained, None, decision, settings.seed),
+        "cross-validated": figures.figures(validated.held_out, in_turn, settings.seed),
+        "cross-validated, restained": figures.figures(validated.restained, elsewhere, settings.seed),
     }
     if leave_out_laboratories and found.laboratories:
-        left_out = leave_out(training, found.always, found.laboratories, settings, around)
-        told["laboratories left out"] = figures.figures(left_out, None, decision, settings.seed)
-    shown = [
-        Shown(
-            "cross-validated",
-            validated.held_out,
-            decision,
-            validated.novelty,
-            validated.networks,
-            validated.folds,
-            real.sources,
-        )
-    ]
+        told["laboratories left out"] = _left_out(found, validated, settings, around)
+    shown = [Shown("cross-validated", validated.held_out, in_turn, validated.networks, validated.folds, real.sources)]
     if len(test.labels):
         # The test part is looked at here, once: nothing is decided after it.
-        tested = evaluate.judge(network, test, side_px)
-        distances = tested.distances(mean, whitening)
-        told["test"] = figures.figures(tested, distances, decision, settings.seed)
+        tested = evaluate.with_empty(
+            evaluate.judge(network, test, side_px),
+            [source for source in found.empty if source.group in found.held_out_groups],
+        )
+        last = figures.decided(tested, tested.distances(mean, whitening), [decision] * len(tested.labels))
+        told["test"] = figures.figures(tested, last, settings.seed)
         only = np.zeros(len(tested.labels), np.int64)
-        shown.append(Shown("test", tested, decision, distances, (network,), only, test.sources))
+        shown.append(Shown("test", tested, last, (network,), only, test.sources))
     told["controls"] = _controls(found, real, settings, around)
     figures.mark_explained(told)
     now = datetime.datetime.now(datetime.UTC)
@@ -201,6 +193,17 @@ def _learn(
     }
     arrays = _arrays(real, test, settings) | {_run.NOVELTY: np.vstack([mean[None], whitening])}
     return run, told, network, Material(shown, settings.um_per_px, side_px), arrays
+
+
+def _left_out(found: Dataset, validated: Validated, settings: Settings, around: Surroundings) -> dict[str, Any]:
+    """Measure each laboratory by a network and a decision that never saw it."""
+    parts = leave_out(found.training, found.always, found.laboratories, found.empty, settings, around)
+    decisions = []
+    for judged, (_, groups) in zip(parts, found.laboratories, strict=True):
+        without = validated.decision(np.isin(validated.held_out.groups, sorted(groups)))
+        decisions += [without] * len(judged.labels)
+    together = evaluate.joined(parts)
+    return figures.figures(together, figures.decided(together, None, decisions), settings.seed)
 
 
 def _controls(

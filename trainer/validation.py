@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.verdict import Decision
 from trainer import calibrate, controls, evaluate
 from trainer.cells import Cells
 from trainer.evaluate import Judged
 from trainer.learning import Surroundings, train
+from trainer.manifest import LabelledField
 from trainer.settings import Settings
 
 SHUFFLED_STEPS = 3
 """By how much fewer steps a network is trained on shuffled labels: a leak shows in a third of the time."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Validated:
     """Fields as networks see them that were not trained on them.
 
@@ -35,6 +38,8 @@ class Validated:
         The network of each fold.
     folds : ndarray
         Shape (fields,), int64, whose network judged each field.
+    least_probability : float
+        Threshold of abstention.
     """
 
     held_out: Judged
@@ -44,12 +49,34 @@ class Validated:
     refuses: float
     networks: tuple[Any, ...]
     folds: NDArray[np.int64]
+    least_probability: float
+
+    def decision(self, without: NDArray[np.bool_] | None = None) -> Decision:
+        """Fit the decision on all fields but some.
+
+        Parameters
+        ----------
+        without : ndarray, optional
+            Shape (fields,), bool, those that it must not see, since it will be measured on them; None: it sees all,
+            and is the one to be deployed.
+        """
+        seen = np.ones(len(self.folds), np.bool_) if without is None else ~without
+        return calibrate.fit_decision(
+            self.held_out.where(seen), self.restained.where(seen), self.least_probability, self.warns / self.refuses
+        )
+
+    @cached_property
+    def decisions(self) -> list[Decision]:
+        """For each field the decision that was fitted on the other folds: figures are measured by these."""
+        of_folds = [self.decision(self.folds == fold) for fold in range(len(self.networks))]
+        return [of_folds[fold] for fold in self.folds.tolist()]
 
 
 def cross_validate(
     cells: Cells,
     always: NDArray[np.bool_],
     folds: Sequence[frozenset[str]],
+    empty: Sequence[LabelledField],
     settings: Settings,
     around: Surroundings,
 ) -> Validated:
@@ -63,6 +90,8 @@ def cross_validate(
         Shape (cells,), bool, drawn cells: every network is trained on them, none is judged by them.
     folds : sequence of frozenset of str
         Groups of each fold, of one at least each.
+    empty : sequence of LabelledField
+        Fields without a nucleus, of these groups and others.
     settings : Settings
         How networks are trained.
     around : Surroundings
@@ -74,30 +103,35 @@ def cross_validate(
         Fields of all folds.
     """
     groups, labs = cells.of("group"), cells.of("lab")
-    held_out, restained, known, foreign, networks = [], [], [], [], []
+    held_out, restained, known, foreign, distances, networks = [], [], [], [], [], []
     for number, fold in enumerate(folds, start=1):
         outside = np.isin(groups, sorted(fold)) & ~always
         seen, unseen = cells.where(~outside & ~always), cells.where(outside)
         networks.append(train(cells.where(~outside), settings, f"fold {number} of {len(folds)}", around))
         judged = evaluate.judge(networks[-1], seen, settings.tile_px)
         mean, whitening = calibrate.fit_novelty(judged.embeddings, judged.cell_weights)
-        held_out.append(evaluate.judge(networks[-1], unseen, settings.tile_px))
-        dressed = evaluate.restained(unseen, seen, settings.tile_px, settings.seed)
-        restained.append(evaluate.judge(networks[-1], dressed, settings.tile_px))
-        distance = held_out[-1].distances(mean, whitening)
-        is_known = np.isin(held_out[-1].labs, np.unique(labs[~outside & ~always]))
-        known.append(np.where(is_known, distance, np.nan))
-        foreign.append(np.where(is_known, np.nan, distance))
-    of_known, of_foreign = np.concatenate(known), np.concatenate(foreign)
-    warns, refuses = calibrate.novelty_thresholds(of_known[~np.isnan(of_known)], of_foreign[~np.isnan(of_foreign)])
+        own = evaluate.judge(networks[-1], unseen, settings.tile_px)
+        dressed = evaluate.judge(
+            networks[-1], evaluate.restained(unseen, seen, settings.tile_px, settings.seed), settings.tile_px
+        )
+        distance = own.distances(mean, whitening)
+        is_known = np.isin(own.labs, np.unique(labs[~outside & ~always]))
+        known.append(distance[is_known])
+        foreign.append(distance[~is_known])
+        without_cells = [source for source in empty if source.group in fold]
+        held_out.append(evaluate.with_empty(own, without_cells))
+        restained.append(evaluate.with_empty(dressed, without_cells))
+        distances.append(held_out[-1].distances(mean, whitening))
+    warns, refuses = calibrate.novelty_thresholds(np.concatenate(known), np.concatenate(foreign))
     return Validated(
         evaluate.joined(held_out),
         evaluate.joined(restained),
-        np.where(np.isnan(of_known), of_foreign, of_known) / refuses,
+        np.concatenate(distances) / refuses,
         warns,
         refuses,
         tuple(networks),
         np.repeat(np.arange(len(folds)), [len(judged.labels) for judged in held_out]),
+        settings.least_probability,
     )
 
 
@@ -105,9 +139,10 @@ def leave_out(
     cells: Cells,
     always: NDArray[np.bool_],
     parts: Sequence[tuple[str, frozenset[str]]],
+    empty: Sequence[LabelledField],
     settings: Settings,
     around: Surroundings,
-) -> Judged:
+) -> list[Judged]:
     """Judge each part by a network that saw all but that part.
 
     Parameters
@@ -118,6 +153,8 @@ def leave_out(
         Shape (cells,), bool, drawn cells, trained on always.
     parts : sequence of (str, frozenset of str)
         Name, and groups, of each part; see :func:`trainer.split.by_laboratory`.
+    empty : sequence of LabelledField
+        Fields without a nucleus, of these groups and others.
     settings : Settings
         How networks are trained.
     around : Surroundings
@@ -125,16 +162,17 @@ def leave_out(
 
     Returns
     -------
-    Judged
-        Fields of all parts.
+    list of Judged
+        Fields of each part.
     """
     groups = cells.of("group")
     judged = []
     for name, part in parts:
         outside = np.isin(groups, sorted(part)) & ~always
         network = train(cells.where(~outside), settings, f"without {name}", around)
-        judged.append(evaluate.judge(network, cells.where(outside), settings.tile_px))
-    return evaluate.joined(judged)
+        found = evaluate.judge(network, cells.where(outside), settings.tile_px)
+        judged.append(evaluate.with_empty(found, [source for source in empty if source.group in part]))
+    return judged
 
 
 def with_shuffled_labels(

@@ -91,6 +91,28 @@ def sample(count: int, most: int) -> NDArray[np.int64]:
     return (2 * np.arange(chosen, dtype=np.int64) + 1) * count // (2 * max(1, chosen))
 
 
+def sample_of_each(owners: NDArray[np.int64], most: int) -> NDArray[np.bool_]:
+    """Choose the cells of many fields that are judged, a :func:`sample` of each.
+
+    Parameters
+    ----------
+    owners : ndarray
+        Shape (n,), int64, which field each cell is of; the cells of a field in their order.
+    most : int
+        At most so many of a field are chosen, 1 or more.
+
+    Returns
+    -------
+    ndarray
+        Shape (n,), bool.
+    """
+    judged = np.zeros(len(owners), np.bool_)
+    order = np.argsort(owners, kind="stable")
+    for own in np.split(order, np.flatnonzero(np.diff(owners[order])) + 1):
+        judged[own[sample(len(own), most)]] = True
+    return judged
+
+
 def chromatin(corners: Corners, tile: int, mask: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Measure how much stained nucleus each tile holds, so that the network's time goes to tiles that have some.
 

@@ -53,6 +53,7 @@ def figures(auroc, **others):
 def test_it_says_what_the_model_is_and_must_not_be_believed(run):
     cross_validated = figures(0.97, low=0.9, high=0.99) | {
         "fields": 12,
+        "without_nucleus": 1,
         "decided": 0.75,
         "accuracy_of_decided": 1.0,
         "calibration_error": 0.031,
@@ -75,6 +76,7 @@ def test_it_says_what_the_model_is_and_must_not_be_believed(run):
         "expected calibration error 0.031",
         "risk at 80% coverage 2.4%",
         "Accuracy of the most probable class: 0.900",
+        "Decided: 75.0% of 12 fields (no nucleus was found in 1: these are indeterminate)",
         "    trainer fit fields.csv",
         "keras 3.15",
     ):

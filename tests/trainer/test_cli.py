@@ -58,6 +58,14 @@ def test_a_mistake_in_the_data_is_one_line_and_its_own_exit_code(write_manifest,
     assert "Traceback" in told("--debug", "fit", path, "--out", tmp_path / "run").stderr
 
 
+def test_no_laboratory_is_called_what_drawn_fields_are(write_manifest, tmp_path):
+    # Cells of that name are trained on always, also where they were to be held out.
+    path = write_manifest([("a.png", "ALL", "g", "simulated", "0.5"), ("b.png", "normal", "h", "other", "0.5")])
+    result = told("fit", path, "--out", tmp_path / "run")
+    assert result.exit_code == 60
+    assert "laboratory 'simulated'" in result.stderr
+
+
 def test_a_folder_that_cannot_be_made_is_said_before_training(manifest_file, tmp_path):
     (tmp_path / "file").write_text("")
     result = told("fit", manifest_file, "--out", tmp_path / "file" / "run")

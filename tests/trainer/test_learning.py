@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 import trainer
 from edge.errors import ConfigurationError, OutputError
 from edge.model import run as runs
-from trainer import learning, settings
+from trainer import checkpoint, learning, settings
 from trainer.augment import Augmentation
 from trainer.checkpoint import FOLDER, Checkpoints
 from trainer.errors import OutOfMemory, TrainingFailed
@@ -77,6 +78,22 @@ def test_checkpoints_of_another_run_or_stage_are_not_taken_up(cells, three_epoch
     for key, stage in (("other", "training"), ("key", "fold 1 of 2")):
         with pytest.raises(Stopped):
             train(cells, three_epochs, stage, Surroundings(stop_at(1), Checkpoints(tmp_path, key)))
+
+
+def test_no_two_stages_share_a_checkpoint():
+    stages = [
+        "without 北京",
+        "without 上海",
+        "without Site A",
+        "without site-a",
+        "without site a",
+        "without ",
+        "without",
+    ]
+    stems = [checkpoint.stem(stage) for stage in stages]
+    assert len(set(stems)) == len(stages)
+    assert all(re.fullmatch("[a-z0-9-]+", stem) for stem in stems)
+    assert checkpoint.stem("fold 1 of 3") == "fold-1-of-3"
 
 
 def test_a_damaged_checkpoint_is_left_aside(cells, three_epochs, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.verdict import Decision, Evidence
-from trainer import explain, manifest
+from trainer import explain, figures, manifest
 from trainer.evaluate import Judged
 from trainer.networks import NETWORKS
 from trainer.report import plots, sheet
@@ -79,7 +79,8 @@ def shown(manifest_file, network):
         owners=np.arange(len(labels)),
     )
     only = np.zeros(len(labels), np.int64)
-    return Shown("test", judged, DECISION, np.zeros(len(labels)), (network,), only, sources)
+    decided = figures.decided(judged, np.zeros(len(labels)), [DECISION] * len(labels))
+    return Shown("test", judged, decided, (network,), only, sources)
 
 
 def test_the_sheet_shows_the_surest_the_least_sure_and_the_wrong(shown):
@@ -96,15 +97,15 @@ def test_the_sheet_shows_the_surest_the_least_sure_and_the_wrong(shown):
 def test_a_picture_that_is_gone_is_left_out(shown):
     shown.judged.paths[0] = "gone.png"
     sources = (manifest.LabelledField(Path("gone.png"), "ALL", "g", "l", 0.5), *shown.sources)
-    gone = Shown("test", shown.judged, DECISION, shown.novelty, shown.networks, shown.judges, sources)
+    gone = Shown("test", shown.judged, shown.decided, shown.networks, shown.judges, sources)
     assert "wrong, the most certain first" not in dict(sheet.rows(gone, 0.5, 32))
 
 
 def test_drawings_are_pieces_of_a_page(shown):
     curve = {"coverage": [0.5, 1.0], "risk": [0.0, 0.0]}
     for drawing in (
-        plots.confusion(shown.judged, shown.probabilities),
-        plots.roc(shown.judged, shown.probabilities),
+        plots.confusion(shown.judged, shown.decided.probabilities),
+        plots.roc(shown.judged, shown.decided.probabilities),
         plots.reliability([{"confidence": 0.9, "accuracy": 0.8, "share": 1.0}]),
         plots.risk_coverage(curve),
     ):

@@ -56,9 +56,11 @@ def test_few_groups_make_a_wide_interval():
     assert of_slides["high"] - of_slides["low"] != pytest.approx(of_fields["high"] - of_fields["low"], abs=0.001)
 
 
-def test_a_single_group_resamples_to_itself():
-    found = auroc_with_interval(np.array([True, False, True]), np.array([1.0, 0.5, 0.0]), np.array(["a"] * 3), 0)
-    assert found == {"auroc": 0.5, "low": 0.5, "high": 0.5}
+def test_a_class_of_a_single_group_has_no_interval_to_show():
+    positive, score = np.array([True, False, True]), np.array([1.0, 0.5, 0.0])
+    for groups in (["a", "a", "a"], ["a", "b", "c"]):
+        assert auroc_with_interval(positive, score, np.array(groups), 0) == {"auroc": 0.5}
+    assert share_with_interval(positive, np.ones(3), np.array(["a"] * 3), 0) == {"share": pytest.approx(2 / 3)}
 
 
 def test_perfect_confidence_has_no_error_and_overconfidence_its_gap():

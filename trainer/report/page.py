@@ -92,8 +92,10 @@ def _drawings(found: dict[str, Any], part: Shown | None) -> list[tuple[str, str]
         ("Risk against coverage", plots.risk_coverage(found["risk_coverage"])),
     ]
     if part is not None:
-        drawn.append(("Confusion of the most probable class, fields", plots.confusion(part.judged, part.probabilities)))
-        drawn.append(("ROC of each class against the rest", plots.roc(part.judged, part.probabilities)))
+        drawn.append(
+            ("Confusion of the most probable class, fields", plots.confusion(part.judged, part.decided.probabilities))
+        )
+        drawn.append(("ROC of each class against the rest", plots.roc(part.judged, part.decided.probabilities)))
     return drawn
 
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from edge.errors import WbcError
 from edge.frame import Pixels
-from edge.verdict import Decision
 from edge.vision import nuclei, tiling
 from edge.vision.field import prepare
 from edge.vision.overlay import COLOURS_BGR
-from trainer import explain, figures, pictures
+from trainer import explain, pictures
 from trainer.evaluate import Judged
+from trainer.figures import Decided
 from trainer.manifest import LabelledField
 
 EACH = 6
@@ -38,10 +38,8 @@ class Shown:
         Name of the part, as in the report.
     judged : Judged
         Its fields.
-    decision : Decision
-        The decision.
-    novelty : ndarray
-        Shape (fields,), in units of the refusal threshold.
+    decided : Decided
+        What was decided on each of them.
     networks : tuple
         The networks that judged it.
     judges : ndarray
@@ -52,16 +50,10 @@ class Shown:
 
     name: str
     judged: Judged
-    decision: Decision
-    novelty: NDArray[np.float64]
+    decided: Decided
     networks: tuple[Any, ...]
     judges: NDArray[np.int64]
     sources: tuple[LabelledField, ...]
-
-    @property
-    def probabilities(self) -> NDArray[np.float64]:
-        """Calibrated probabilities, shape (fields, classes)."""
-        return figures.calibrated(self.judged, self.decision)
 
 
 class Picture(NamedTuple):
@@ -99,10 +91,12 @@ def rows(shown: Shown, um_per_px: float, tile_px: int) -> list[tuple[str, list[P
     list of (str, list of Picture)
         Name and fields of each row; a row without fields is left out.
     """
-    probabilities = shown.probabilities
+    probabilities = shown.decided.probabilities
     called = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
     order = np.argsort(-confidence, kind="stable")
+    # Where there is no cell the network saw nothing.
+    order = order[np.array([evidence.tiles > 0 for evidence in shown.judged.evidence])[order]]
     right = (called == shown.judged.labels)[order]
     chosen = {
         "most certain": order[right][:EACH],
@@ -146,8 +140,10 @@ def _picture(
     )
     caption = (
         f"{judged.classes[judged.labels[field]]}, {judged.labs[field]}: called {judged.classes[called]} "
-        f"{100 * probabilities[called]:.0f}%, novelty {shown.novelty[field]:.2f}"
+        f"{100 * probabilities[called]:.0f}%"
     )
+    if shown.decided.novelty is not None:
+        caption += f", novelty {shown.decided.novelty[field]:.2f}"
     scale = _WIDTH_PX / overlaid.shape[1]
     small = cv2.resize(overlaid, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()

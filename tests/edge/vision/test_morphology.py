@@ -53,7 +53,7 @@ def test_known_discs_are_measured_at_every_scale(nucleus_um: float, um_per_px: f
     measured = morphology.measure(*cells(APART, um_per_px, nucleus_um))
     assert measured is not None
     assert measured.nuclei == 6
-    # Counted in pixels of half the resolution, some of the rim with it: three of them are the smallest nucleus's radius.
+    # Counted in pixels of half the resolution, some of the rim with them; a small nucleus has a radius of three.
     assert measured.nuclear_area_um2 == pytest.approx(1.05 * math.pi * nucleus_um**2, rel=0.15)
     cytoplasm_um2 = math.pi * (6.0**2 - nucleus_um**2)
     around_um2 = 16.0**2 - math.pi * nucleus_um**2

@@ -135,6 +135,14 @@ def test_chromatin_is_the_share_of_the_tile_that_is_stained(
     assert np.allclose(tiling.chromatin(corners, tile, mask), expected)
 
 
+@given(st.lists(st.integers(0, 6), max_size=60), st.integers(1, 10))
+def test_of_many_fields_each_has_its_own_sample(owners: list[int], most: int) -> None:
+    chosen = tiling.sample_of_each(np.array(owners, np.int64), most)
+    for owner in set(owners):
+        own = np.flatnonzero(np.array(owners) == owner)
+        assert np.flatnonzero(chosen[own]).tolist() == tiling.sample(len(own), most).tolist()
+
+
 @given(st.integers(0, 500), st.integers(1, 100))
 def test_a_sample_is_spread_evenly_over_all_there_are(count: int, most: int) -> None:
     chosen = tiling.sample(count, most)
