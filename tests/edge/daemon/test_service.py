@@ -412,6 +412,48 @@ def test_killed_and_started_again_it_finds_what_it_acknowledged(service: Callabl
     assert one.ask("frame", "S-1")["record"] == acknowledged[-1] + 1
 
 
+def test_killed_and_started_again_it_goes_on_with_the_sample_that_was_open(service: Callable[..., Running]) -> None:
+    one = service()
+    one.told("READY=1")
+    one.ask("start", "S-1")
+    one.ask("frame")
+    one.process.kill()
+    one.process.communicate()
+    one.process = one.start()
+    one.told("READY=1")
+    report = one.ask("status")
+    assert (report["sample"], report["every_frame"]) == ("S-1", True)
+    assert one.ask("frame")["sample"] == "S-1"
+    done = one.ask("finish")
+    assert (done["sample"], done["frames"]) == ("S-1", 2)
+    assert "still open: sample S-1, every frame counts" in one.end()
+    one.process = one.start()
+    one.told("READY=1")
+    assert one.ask("status")["sample"] == ""
+    with one.journal() as journal:
+        kinds = [event.kind for event in journal.events() if event.kind.startswith("sample ")]
+        (sample,) = journal.samples()
+    assert kinds == ["sample opened", "sample taken up", "sample finished"]
+    assert sample.result is not None
+
+
+def test_a_sample_left_open_by_a_kill_gets_its_verdict_when_the_next_one_is_started(
+    service: Callable[..., Running],
+) -> None:
+    one = service()
+    one.told("READY=1")
+    one.ask("frame", "S-1")
+    one.process.kill()
+    one.process.communicate()
+    one.process = one.start()
+    one.told("READY=1")
+    one.ask("start", "S-2")
+    with one.journal() as journal:
+        first, second = journal.samples()
+    assert (first.name, first.result is not None) == ("S-1", True)
+    assert (second.name, second.result) == ("S-2", None)
+
+
 def test_the_commands_speak_to_it(service: Callable[..., Running], monkeypatch: pytest.MonkeyPatch) -> None:
     from click.testing import CliRunner
 
