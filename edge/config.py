@@ -283,9 +283,13 @@ def effective(environment: Mapping[str, str]) -> Config:
     Raises
     ------
     ConfigurationError
-        When either is wrong.
+        When either is wrong, or both together are.
     """
-    return Config(**{**read(location(environment)), **of_environment(environment)})
+    settings = Config(**{**read(location(environment)), **of_environment(environment)})
+    if settings.watch_folder and settings.um_per_px is None:
+        why = "has images of any pixel size, and um_per_px is not set"
+        raise ConfigurationError(f"watch_folder {settings.watch_folder}", why, "`wbc-edge config set um_per_px=0.1`")
+    return settings
 
 
 def summary(settings: Config) -> str:

@@ -225,6 +225,25 @@ def test_a_camera_that_is_not_there_is_said_and_waited_for(service: Callable[...
     assert one.process.returncode == 0
 
 
+def test_what_fails_as_often_as_it_is_ready_is_tried_ever_less_often_and_logged_once(
+    service: Callable[..., Running], tmp_path: Path
+) -> None:
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    pixels = draw(Smear(kind="MM", size_px=(640, 480), um_per_px=0.4), 1).pixels
+    (drop / "field.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+    one = service(f'camera = "none"\num_per_px = 1.9\nwatch_folder = "{drop}"\n')
+    begun_s = time.monotonic()
+    for _ in range(3):
+        one.told("READY=1")  # it works
+        one.told("READY=1")  # it is degraded by the image, and says so
+    assert time.monotonic() - begun_s > 2 + 4
+    with one.journal() as journal:
+        kinds = [event.kind for event in journal.events() if event.kind in ("service", "service degraded")]
+    assert kinds == ["service", "service degraded", "service"]
+    assert "too coarse" in one.ask("status")["reason"]
+
+
 def test_images_dropped_into_a_folder_are_judged_once_and_put_aside(
     service: Callable[..., Running], tmp_path: Path
 ) -> None:
