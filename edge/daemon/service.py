@@ -67,8 +67,8 @@ class Parts:
     settings : callable
         Reads the configuration; may raise ``ConfigurationError``.
     camera, journal : callable
-        Open what the configuration names; may raise a ``WbcError``. The camera is given how to wait while it is lost,
-        and is None where there is none.
+        Open what the configuration names; may raise a ``WbcError``. The camera is given how to wait while it is lost
+        and what to do meanwhile when it does not answer, and is None where there is none.
     models : Models
         Finds the model to judge by.
     calibration : callable
@@ -78,7 +78,7 @@ class Parts:
     """
 
     settings: Callable[[], Config]
-    camera: Callable[[Config, Callable[[float], None]], GuardedCamera | None]
+    camera: Callable[[Config, Callable[[float], None], Callable[[], None]], GuardedCamera | None]
     models: Models
     journal: Callable[[Config], Journal]
     calibration: Callable[[Config], Calibration | None]
@@ -178,6 +178,7 @@ class Service:
                 with self._opened(self._settings) as opened:
                     self._work(opened)
             except _Reload:
+                self._bulletin.change(state="starting")
                 retry_s = _FIRST_RETRY_S
             except WbcError as error:
                 if time.monotonic() - self._ready_s >= _SETTLED_S:
@@ -202,7 +203,7 @@ class Service:
             self._log_settings(journal, settings)
             upkeep = Upkeep(settings, journal, self._bulletin, self._say, self._clock)
             model = self._parts.models.open(settings).model
-            camera = self._parts.camera(settings, self._wait)
+            camera = self._parts.camera(settings, self._wait, self._tell_waiting)
             work = Work(settings, journal, model, self._parts.models, self._bulletin, self._say, self._parts.sample)
             stack.callback(work.close)
             if camera is not None:
@@ -365,5 +366,9 @@ class Service:
         until_s = time.monotonic() + seconds
         while not self._stopping and (left_s := until_s - time.monotonic()) > 0:
             time.sleep(min(left_s, 0.2))
-            if self._bulletin.health.state != "ready":
-                self._notifier.alive()
+            self._tell_waiting()
+
+    def _tell_waiting(self) -> None:
+        """Say that the service is alive while it has no line yet; once it has one, that tells whether it is."""
+        if self._bulletin.health.state != "ready":
+            self._notifier.alive()

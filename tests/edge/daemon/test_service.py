@@ -416,6 +416,25 @@ def test_it_is_alive_while_it_waits(service: Callable[..., Running]) -> None:
     assert time.monotonic() - begun_s < 5
 
 
+HANGING_CAMERA = """
+import threading
+from edge.camera import register
+register("sim", lambda *_: threading.Event().wait(), "sim")
+from edge.cli import main
+main()
+"""
+
+
+def test_it_is_alive_while_it_waits_for_a_camera_that_does_not_open(service: Callable[..., Running]) -> None:
+    settings = 'camera = "sim:MM"\ntimeout = 3600\n'
+    one = service(settings, watchdog_s=0.3, command=[sys.executable, "-c", HANGING_CAMERA, "run"])
+    # Before it was ever ready, systemd would wait for TimeoutStartSec= only.
+    one.told("EXTEND_TIMEOUT_USEC=300000")
+    for _ in range(2):
+        one.told("WATCHDOG=1")
+    assert one.ask("status")["state"] == "starting"
+
+
 def test_killed_and_started_again_it_finds_what_it_acknowledged(service: Callable[..., Running]) -> None:
     one = service()
     one.told("READY=1")
