@@ -179,7 +179,7 @@ class Service:
                     self._work(opened)
             except _Reload:
                 self._bulletin.change(state="starting")
-                retry_s = _FIRST_RETRY_S
+                retry_s, self._announced = _FIRST_RETRY_S, ""
             except WbcError as error:
                 if time.monotonic() - self._ready_s >= _SETTLED_S:
                     retry_s, self._complaint = _FIRST_RETRY_S, ""

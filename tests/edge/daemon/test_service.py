@@ -215,6 +215,18 @@ def test_a_wrong_configuration_is_refused_while_it_works(service: Callable[..., 
     assert in_force == ["camera=sim:MM, size=640x480", "camera=sim:ALL, size=640x480"]
 
 
+def test_each_time_that_it_begins_anew_it_says_that_it_is_ready(service: Callable[..., Running]) -> None:
+    one = service()
+    one.told("READY=1")
+    one.ask("reload")
+
+    def is_said_twice(_: dict[str, Any]) -> bool:
+        with one.journal() as journal:
+            return [event.kind for event in journal.events()].count("service") == 2
+
+    one.until(is_said_twice)
+
+
 def test_a_camera_that_is_not_there_is_said_and_waited_for(service: Callable[..., Running], tmp_path: Path) -> None:
     one = service(f'camera = "v4l2:{tmp_path / "video9"}"\num_per_px = 0.1\n')
     one.told("READY=1")
