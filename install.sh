@@ -261,7 +261,7 @@ say_finished() {
     say "Installed $("$place/current/bin/wbc-edge" --version)."
     say "  Configuration  $settings/config.toml     sudo wbc-edge config set um_per_px=0.1 && sudo systemctl reload wbc-edge"
     say "  Data           $state"
-    say "  Who may use it members of the group $account: sudo usermod -aG $account \$USER"
+    say "  Who may use it members of the group $account: sudo usermod -aG $account \$USER, then log in again"
     if is_booted; then
         say "  Service        $(as_service "$place/current" status | sed -n 's/^state  *//p')    wbc-edge status; journalctl -u wbc-edge"
     else

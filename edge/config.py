@@ -200,11 +200,16 @@ def location(environment: Mapping[str, str] | None = None) -> Path:
     environment = os.environ if environment is None else environment
     if named := environment.get(f"{PREFIX}CONFIG"):
         return Path(named)
-    folder = environment.get("XDG_CONFIG_HOME", "")
-    home = environment.get("HOME", "")
-    own = Path(folder) if folder.startswith("/") else Path(home, ".config")
-    own /= "wbc-edge/config.toml"
-    return own if (home or folder) and own.is_file() else SYSTEM_FILE
+    own = own_file(environment)
+    return own if own is not None and own.is_file() else SYSTEM_FILE
+
+
+def own_file(environment: Mapping[str, str]) -> Path | None:
+    """Say where the user's own configuration would be; None for one without a home."""
+    folder, home = environment.get("XDG_CONFIG_HOME", ""), environment.get("HOME", "")
+    if not (home or folder):
+        return None
+    return (Path(folder) if folder.startswith("/") else Path(home, ".config")) / "wbc-edge/config.toml"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -283,9 +288,13 @@ def effective(environment: Mapping[str, str]) -> Config:
     Raises
     ------
     ConfigurationError
-        When either is wrong.
+        When either is wrong, or both together are.
     """
-    return Config(**{**read(location(environment)), **of_environment(environment)})
+    settings = Config(**{**read(location(environment)), **of_environment(environment)})
+    if settings.watch_folder and settings.um_per_px is None:
+        why = "has images of any pixel size, and um_per_px is not set"
+        raise ConfigurationError(f"watch_folder {settings.watch_folder}", why, "`wbc-edge config set um_per_px=0.1`")
+    return settings
 
 
 def summary(settings: Config) -> str:
@@ -316,13 +325,8 @@ def of_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     found = {}
     for name in NAMES:
         variable = PREFIX + name.upper()
-        if not environment.get(variable):
-            continue
-        try:
-            checked = msgspec.convert({name: _written(name, environment[variable])}, Config, strict=False)
-        except msgspec.ValidationError as error:
-            raise ConfigurationError(variable, _plain(error), "Correct it, or unset it") from error
-        found[name] = getattr(checked, name)
+        if text := environment.get(variable):
+            found[name] = _checked(name, text, variable, "Correct it, or unset it")
     return found
 
 
@@ -372,19 +376,23 @@ def changed(content: str, path: Path, settings: Mapping[str, str]) -> str:
     for name, value in settings.items():
         if name not in NAMES:
             raise ConfigurationError(name, "no such setting", f"There are {', '.join(NAMES)}")
-        checked = of_environment({PREFIX + name.upper(): value})
         document.pop(name, None)
-        if checked:
+        if value:
+            checked = _checked(name, value, name, "`wbc-edge config example` explains every setting")
             # TOML has lists, and no tuples.
-            document[name] = msgspec.to_builtins(checked[name])
+            document[name] = msgspec.to_builtins(checked)
     text = tomlkit.dumps(document)
     parse(text, path)
     return text
 
 
-def _written(name: str, text: str) -> str | list[str]:
-    """Take a list apart, which the environment can only hold as text."""
-    return [part.strip() for part in text.split(",")] if isinstance(getattr(Config(), name), tuple) else text
+def _checked(name: str, text: str, called: str, remedy: str) -> Any:
+    # A list can only be held as text outside of the file.
+    written = [part.strip() for part in text.split(",")] if isinstance(getattr(Config(), name), tuple) else text
+    try:
+        return getattr(msgspec.convert({name: written}, Config, strict=False), name)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(called, _plain(error), remedy) from error
 
 
 def _toml(value: str | float | tuple[str, ...]) -> str:

@@ -22,10 +22,16 @@ TOO_LITTLE = "too little to see"
 LOW_CONFIDENCE = "low confidence"
 NO_SMEAR = "unlike any smear in training"
 NEW_MICROSCOPE = "not the microscope this model was trained on"
+NO_NUMBER = "the model's figures overflow"
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+
+# Within these no evidence of cells makes the arithmetic overflow; fits lie far inside.
+PseudoCount = Annotated[float, msgspec.Meta(ge=1e-6, le=1e6)]
+Temperature = Annotated[float, msgspec.Meta(ge=0.01, le=100)]
+Bias = Annotated[float, msgspec.Meta(ge=-100, le=100)]
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,9 +53,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         Novelty over which a field is from a microscope unlike those trained on; refusal is at 1.
     """
 
-    pseudo_counts: tuple[Positive, ...]
-    temperature: Positive
-    bias: tuple[float, ...]
+    pseudo_counts: tuple[PseudoCount, ...]
+    temperature: Temperature
+    bias: tuple[Bias, ...]
     least_probability: Share
     least_tiles: Count
     novelty_warns: Positive
@@ -171,6 +177,8 @@ def decide(evidence: Evidence, decision: Decision, classes: tuple[str, ...]) -> 
     calibrated = probabilities(evidence, decision)
     if evidence.tiles < decision.least_tiles:
         return Verdict(INDETERMINATE, TOO_LITTLE, calibrated)
+    if not np.isfinite(calibrated).all():
+        return Verdict(INDETERMINATE, NO_NUMBER, calibrated)
     best = int(np.argmax(calibrated))
     if calibrated[best] < decision.least_probability:
         return Verdict(INDETERMINATE, LOW_CONFIDENCE, calibrated)

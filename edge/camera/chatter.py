@@ -17,7 +17,8 @@ from edge import chatter
 _LOG_LEVEL_ERROR = 2
 _DECODERS = re.compile(
     rb"^(?:Corrupt JPEG data|Premature end of JPEG|Inconsistent progression|Invalid SOS|Unknown Adobe|"
-    rb"Warning: unknown JFIF|libpng |imdecode_|\[ ?(?:ERROR|WARN|INFO):).*\n*",
+    # What OpenCV checks in vain, it goes on about in lines of their own.
+    rb"Warning: unknown JFIF|libpng |imdecode_|\[ ?(?:ERROR|WARN|INFO):).*\n*(?:(?:>.*|where)\n*)*",
     re.MULTILINE,
 )
 _HARMLESS = re.compile(r"extraneous bytes before marker|libpng warning|unknown JFIF|Unknown Adobe|\[ ?(?:WARN|INFO)")

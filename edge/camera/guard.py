@@ -35,6 +35,12 @@ def told_nobody(kind: str, detail: str) -> None:
     """Tell nobody."""
 
 
+def nothing_to_do() -> None:
+    """Do nothing while a camera is waited for."""
+
+
+_TOLD_WAITING_EVERY_S = 1.0
+
 CLOSE_TIMEOUT_S = 1.0
 """A person who pressed Ctrl-C waits no longer than this for a driver."""
 
@@ -116,6 +122,8 @@ class GuardedCamera:
         Opens the camera that the specification names; called in the thread that owns it from then on.
     sleep : callable
         Waits so many seconds.
+    waiting : callable
+        Called every second while the camera opens or a frame is waited for, by the thread that waits.
 
     Attributes
     ----------
@@ -137,13 +145,14 @@ class GuardedCamera:
         back_off: BackOff = _PATIENT,
         opener: Callable[[str, CameraSettings], Camera] = open_camera,
         sleep: Callable[[float], None] = time.sleep,
+        waiting: Callable[[], None] = nothing_to_do,
     ) -> None:
         self.name = specification
         self.counters = CameraCounters()
         self._settings = settings
         self._back_off = back_off
         self._opener = opener
-        self._sleep = sleep
+        self._sleep, self._waiting = sleep, waiting
         self._worker: _Worker | None = None
         self._before: tuple[tuple[int, ...], Pixels] | None = None
         self._closed = False
@@ -243,10 +252,13 @@ class GuardedCamera:
         self._before = shape, seen
 
     def _limited(self, answer: Future[T]) -> T:
-        done, _ = wait([answer], self._settings.timeout_s)
-        if not done:
-            self._count(timeouts=1)
-            raise CameraTimeout(self.name, f"no answer within {self._settings.timeout_s:g} s", "Check cable and power")
+        until_s = time.monotonic() + self._settings.timeout_s
+        while not wait([answer], min(_TOLD_WAITING_EVERY_S, max(0.0, until_s - time.monotonic()))).done:
+            if time.monotonic() >= until_s:
+                self._count(timeouts=1)
+                why = f"no answer within {self._settings.timeout_s:g} s"
+                raise CameraTimeout(self.name, why, "Check cable and power")
+            self._waiting()
         return answer.result()
 
     def _lose(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -78,6 +80,8 @@ Examples:
   wbc-edge config set camera=            (back to the default)
 
 The file as it was is kept beside it as config.toml.before, and the change is logged.
+Where there is no /etc/wbc-edge/config.toml and you may not make it, it is the one in
+~/.config/wbc-edge.
 """,
 )
 @click.argument("settings", metavar="NAME=VALUE...", nargs=-1, required=True)
@@ -103,15 +107,19 @@ def change(settings: Mapping[str, str], journal: str | None) -> None:
     """
     from edge import config
 
-    path = config.location()
-    before = _content(path)
-    after = config.changed(before or config.example(), path, settings)
-    _check_camera(config.parse(after, path).get("camera", ""))
+    path = _to_change()
     said = f"{path}: {', '.join(f'{name}={value}' for name, value in settings.items())}"
-    with options.open_journal(journal) as log:
+    with _alone(path), options.open_journal(journal) as log:
+        before = _content(path)
+        after = config.changed(before or config.example(), path, settings)
+        _check_camera(config.parse(after, path).get("camera", ""))
         # First the trail, then the change: one that cannot be logged is not made.
         log.event("configuration", said)
-        _replace(path, before, after)
+        try:
+            _replace(path, before, after)
+        except OutputError as error:
+            log.event("configuration", f"not done: {said}: {error}")
+            raise
     say(said)
 
 
@@ -138,6 +146,34 @@ def _check_camera(specification: str) -> None:
         parse_specification(specification)
 
 
+def _to_change() -> Path:
+    """Name the file that is changed: the one in force, or the user's own where there is none yet but root's to make."""
+    from edge import config
+
+    path = config.location()
+    if path != config.SYSTEM_FILE or path.exists():
+        return path
+    folder = next(folder for folder in path.parents if folder.exists())
+    may_make = folder.is_dir() and os.access(folder, os.W_OK)
+    return path if may_make else config.own_file(os.environ) or path
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Let no other command change the file inside the block, or one of the two changes would be lost."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise _not_written(path, error) from error
+    try:
+        # The folder's lock: the file is not changed but replaced.
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def _content(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8")
@@ -150,10 +186,13 @@ def _content(path: Path) -> str | None:
 
 def _replace(path: Path, before: str | None, after: str) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         if before is not None:
             durable.write(path.with_name(f"{path.name}.before"), before.encode())
         durable.write(path, after.encode())
     except OSError as error:
-        remedy = "Call it with sudo, or set WBC_EDGE_CONFIG to a file of your own"
-        raise OutputError(f"configuration {path}", error.strerror or str(error), remedy) from error
+        raise _not_written(path, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> OutputError:
+    remedy = "Call it with sudo, or set WBC_EDGE_CONFIG to a file of your own"
+    return OutputError(f"configuration {path}", error.strerror or str(error), remedy)

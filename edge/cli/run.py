@@ -72,7 +72,7 @@ def command() -> None:
     os._exit(0)
 
 
-def _open_camera(settings: Config, wait: Callable[[float], None]) -> GuardedCamera | None:
+def _open_camera(settings: Config, wait: Callable[[float], None], waiting: Callable[[], None]) -> GuardedCamera | None:
     from edge.camera.guard import GuardedCamera
     from edge.errors import ConfigurationError
 
@@ -83,7 +83,7 @@ def _open_camera(settings: Config, wait: Callable[[float], None]) -> GuardedCame
     asked = options.camera_settings(
         specification, options.size(settings.size), settings.timeout, settings.um_per_px, settings.calibration or None
     )
-    camera = GuardedCamera(specification, asked, sleep=wait)
+    camera = GuardedCamera(specification, asked, sleep=wait, waiting=waiting)
     if camera.finite:
         camera.close()
         raise ConfigurationError(f"camera {specification}", "has an end", "Set camera=none and watch_folder=FOLDER")

@@ -6,6 +6,7 @@ import os
 import pwd
 import socket
 import socketserver
+import stat
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -109,13 +110,15 @@ def listening(path: Path, answer: Answer) -> Iterator[None]:
     Raises
     ------
     ServiceUnavailable
-        When another service listens there, or the socket cannot be made.
+        When another service listens there, something else than a socket is there, or the socket cannot be made.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _clear(path)
         server = _Server(path, answer)
         path.chmod(0o660)
+    except WbcError:  # which is an OSError too
+        raise
     except OSError as error:
         raise ServiceUnavailable(
             f"socket {path}", error.strerror or str(error), "Set WBC_EDGE_SOCKET to one that this user can make"
@@ -133,6 +136,10 @@ def listening(path: Path, answer: Answer) -> Iterator[None]:
 
 
 def _clear(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        # A connection to a file is refused as one to a dead socket is.
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise ServiceUnavailable(f"socket {path}", "is no socket", "Set WBC_EDGE_SOCKET to where nothing else is")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:

@@ -38,11 +38,13 @@ class Notifier:
         is_ours = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         period_us = environment.get("WATCHDOG_USEC", "")
         self.watchdog_s = int(period_us) / 1e6 if is_ours and period_us.isdecimal() else None
+        self._is_ready = False
         self._status = ""
         self._alive_s = self._status_s = -math.inf
 
     def ready(self) -> None:
         """Say that the service answers."""
+        self._is_ready = True
         self._send("READY=1")
 
     def alive(self) -> None:
@@ -51,6 +53,9 @@ class Notifier:
         if self.watchdog_s is not None and now_s >= self._alive_s + self.watchdog_s / 6:
             self._alive_s = now_s
             self._send("WATCHDOG=1")
+            if not self._is_ready:
+                # It watches only then; before, it waits no longer than TimeoutStartSec= unless it is asked to.
+                self._send(f"EXTEND_TIMEOUT_USEC={self.watchdog_s * 1e6:.0f}")
 
     def status(self, words: str) -> None:
         """Say how the service is, in words that ``systemctl status`` shows; once a second, however often it changes."""

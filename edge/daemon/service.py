@@ -6,6 +6,7 @@ answering, and tries again. One thread logs and decides; the line's capture and 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as TimedOut  # Python 3.10 has one of its own here
@@ -46,6 +47,9 @@ from edge.model import Model
 
 _HEARTBEAT_S = 5.0
 _FIRST_RETRY_S, _MOST_RETRY_S = 2.0, 60.0
+_SETTLED_S = 300.0
+"""What fails sooner after the service was ready is the same trouble still: waited for longer, and not logged again."""
+
 _ANSWER_TIMEOUT_S = 120.0
 _STALLED_S = 1.0
 """Longer than any stage takes: while one is at a frame for so long, nobody is told that the service is alive."""
@@ -63,8 +67,8 @@ class Parts:
     settings : callable
         Reads the configuration; may raise ``ConfigurationError``.
     camera, journal : callable
-        Open what the configuration names; may raise a ``WbcError``. The camera is given how to wait while it is lost,
-        and is None where there is none.
+        Open what the configuration names; may raise a ``WbcError``. The camera is given how to wait while it is lost
+        and what to do meanwhile when it does not answer, and is None where there is none.
     models : Models
         Finds the model to judge by.
     calibration : callable
@@ -74,7 +78,7 @@ class Parts:
     """
 
     settings: Callable[[], Config]
-    camera: Callable[[Config, Callable[[float], None]], GuardedCamera | None]
+    camera: Callable[[Config, Callable[[float], None], Callable[[], None]], GuardedCamera | None]
     models: Models
     journal: Callable[[Config], Journal]
     calibration: Callable[[Config], Calibration | None]
@@ -118,7 +122,8 @@ class Service:
         self._stopping = False
         self._settings = Config()
         self._clock: ClockWatch | None = None
-        self._complaint = ""
+        self._complaint = self._announced = ""
+        self._ready_s = math.inf
 
     def stop(self) -> None:
         """End after the frames in hand; may be called from a signal handler."""
@@ -173,10 +178,12 @@ class Service:
                 with self._opened(self._settings) as opened:
                     self._work(opened)
             except _Reload:
-                retry_s = _FIRST_RETRY_S
+                self._bulletin.change(state="starting")
+                retry_s, self._announced = _FIRST_RETRY_S, ""
             except WbcError as error:
-                if self._bulletin.health.state == "ready":
-                    retry_s = _FIRST_RETRY_S
+                if time.monotonic() - self._ready_s >= _SETTLED_S:
+                    retry_s, self._complaint = _FIRST_RETRY_S, ""
+                self._ready_s = math.inf
                 self._degrade(error, retry_s)
                 retry_s = min(2 * retry_s, _MOST_RETRY_S)
         self._notifier.stopping()
@@ -196,7 +203,7 @@ class Service:
             self._log_settings(journal, settings)
             upkeep = Upkeep(settings, journal, self._bulletin, self._say, self._clock)
             model = self._parts.models.open(settings).model
-            camera = self._parts.camera(settings, self._wait)
+            camera = self._parts.camera(settings, self._wait, self._tell_waiting)
             work = Work(settings, journal, model, self._parts.models, self._bulletin, self._say, self._parts.sample)
             stack.callback(work.close)
             if camera is not None:
@@ -211,10 +218,9 @@ class Service:
         settings, work = opened.settings, opened.work
         eye = opened.camera.name if opened.camera else f"folder {settings.watch_folder}"
         identity = opened.model.bundle.identity
-        self._complaint = ""
+        self._ready_s = time.monotonic()
         self._bulletin.change(state="ready", reason="", camera=eye, model=identity, journal=str(opened.journal.path))
-        self._say("info", f"ready: {eye}, model {identity}")
-        work.note("service", f"ready: {eye}, model {identity}")
+        self._announce(f"ready: {eye}, model {identity}", work)
         self._notifier.ready()
         keeps = settings.save != "none"
 
@@ -337,11 +343,18 @@ class Service:
                     return
                 order.failed(ServiceUnavailable("the service", f"is degraded: {error}"))
 
+    def _announce(self, ready: str, work: Work) -> None:
+        """Say and log that it is ready, unless nothing was logged since it was said last."""
+        if ready != self._announced:
+            self._announced = ready
+            self._say("info", ready)
+            work.note("service", ready)
+
     def _complain(self, error: WbcError, retry_s: float) -> None:
         """Say and log why it is degraded: once, or a full disk would be filled with it."""
         if str(error) == self._complaint:
             return
-        self._complaint = str(error)
+        self._complaint, self._announced = str(error), ""
         self._say("error", f"{error} (tried again in {retry_s:g} s, and so on)")
         with suppress(WbcError), self._parts.journal(self._settings) as journal:
             if isinstance(error, JournalFull | StorageFull):
@@ -353,5 +366,9 @@ class Service:
         until_s = time.monotonic() + seconds
         while not self._stopping and (left_s := until_s - time.monotonic()) > 0:
             time.sleep(min(left_s, 0.2))
-            if self._bulletin.health.state != "ready":
-                self._notifier.alive()
+            self._tell_waiting()
+
+    def _tell_waiting(self) -> None:
+        """Say that the service is alive while it has no line yet; once it has one, that tells whether it is."""
+        if self._bulletin.health.state != "ready":
+            self._notifier.alive()

@@ -9,6 +9,7 @@ from typing import Any
 
 from edge.capture import Failed, Finished, Session
 from edge.config import Config
+from edge.daemon import opened
 from edge.daemon.health import Bulletin
 from edge.daemon.models import Models
 from edge.daemon.orders import Errand, Order
@@ -61,7 +62,16 @@ class Work:
         bulletin.change(drift="")
         self._tell_dropped_s = time.monotonic()
         self._accelerator = ""
+        self._take_up()
         self._tell_model()
+
+    def _take_up(self) -> None:
+        """Take up the sample that this journal has open, whatever ended the service meanwhile."""
+        left = opened.found(self._journal)
+        if left.name and left.name != self._bulletin.health.sample:
+            self._say("info", f"still open: {left}")
+            self._journal.event("sample taken up", str(left))
+        self._bulletin.change(sample=left.name, every_frame=left.every_frame)
 
     def close(self) -> None:
         """Log the verdict so far. The sample stays the open one: when the service is ready again, it is continued."""
@@ -196,15 +206,16 @@ class Work:
         Session
             The open sample; one that the journal knows is continued.
         """
-        if self._session is not None and sample not in (None, self._session.sample):
+        if self._bulletin.health.sample and sample not in (None, self._bulletin.health.sample):
             self.finish()
-        if sample is not None:
-            self._bulletin.change(every_frame=True)
-        if self._session is not None:
-            return self._session
-        name = sample or self._bulletin.health.sample or self._new_sample()
-        self._session = Session(self._journal, name, model=self._model, save=self._settings.save)
-        self._bulletin.change(sample=name)
+        health = self._bulletin.health
+        name = sample or health.sample or self._new_sample()
+        every_frame = sample is not None or health.every_frame
+        if self._session is None:
+            self._session = Session(self._journal, name, model=self._model, save=self._settings.save)
+        if (name, every_frame) != (health.sample, health.every_frame):
+            opened.log_opened(self._session, every_frame)
+            self._bulletin.change(sample=name, every_frame=every_frame)
         return self._session
 
     def finish(self, who: str = "") -> dict[str, Any]:
@@ -213,7 +224,7 @@ class Work:
         Parameters
         ----------
         who : str
-            On whose behalf; empty: nobody's.
+            On whose behalf; empty: nobody's, another sample comes.
 
         Returns
         -------
@@ -230,13 +241,12 @@ class Work:
         session = self._session
         if session is None:
             raise ConfigurationError("finish", "no sample is open", "Start one, or trigger a frame")
-        if who:
-            session.note("finished", f"asked for by {who}")
         *failures, finished = session.finish()
         for failed in failures:
             assert isinstance(failed, Failed)
             self._failed(failed)
         assert isinstance(finished, Finished)
+        opened.log_finished(session, f"asked for by {who}" if who else "another was asked for")
         self._session = None
         self._bulletin.change(sample="", sample_verdict="", every_frame=False)
         decided = finished.decided

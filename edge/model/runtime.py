@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.chatter import native_messages
-from edge.errors import BundleCorrupt, InferenceFailed, RuntimeUnavailable
+from edge.errors import BundleCorrupt, InferenceFailed, RuntimeUnavailable, WbcError
 
 BYTE_GRID = (1.0, -128)
 """Quantization of the input (scale, zero point) at which a byte x becomes int8 by ``x ^ 0x80``: no float pass."""
@@ -256,5 +256,7 @@ def load(network: bytes, classes: int, *, runtime: str | None = None, threads: i
         raise RuntimeUnavailable(f"runtime {name}", "not installed", f"`pip install {package.replace('_', '-')}`")
     try:
         return load_network(network, classes, threads, batch)
+    except WbcError:  # such as that the network is damaged, which is an ImportError too
+        raise
     except ImportError as error:
         raise RuntimeUnavailable(f"runtime {name}", f"installed but does not load: {error}") from error

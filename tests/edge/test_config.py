@@ -100,6 +100,14 @@ def test_the_environment_is_checked_like_the_file() -> None:
         config.of_environment({"WBC_EDGE_THREADS": "many"})
 
 
+def test_a_folder_whose_images_have_no_pixel_size_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("watch_folder = '/drop'\n", "utf-8")
+    named = {"WBC_EDGE_CONFIG": str(tmp_path / "config.toml")}
+    with pytest.raises(ConfigurationError, match="config set um_per_px"):
+        config.effective(named)
+    assert config.effective({**named, "WBC_EDGE_UM_PER_PX": "0.1"}).watch_folder == "/drop"
+
+
 def test_an_unknown_setting_or_a_file_that_was_wrong_before_is_not_changed() -> None:
     with pytest.raises(ConfigurationError, match="no such setting"):
         config.changed("", FILE, {"colour": "red"})

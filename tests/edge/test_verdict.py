@@ -133,6 +133,26 @@ def test_a_probability_that_just_reaches_the_threshold_decides() -> None:
     assert verdict.decide(evidence, over, CLASSES).label == INDETERMINATE
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_what_is_no_number_is_no_verdict() -> None:
+    overflows = msgspec.structs.replace(EVEN, temperature=1e-320)
+    decided = verdict.decide(Evidence((4.0, 1.0, 0.0), 5), overflows, CLASSES)
+    assert (decided.label, decided.reason) == (INDETERMINATE, verdict.NO_NUMBER)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [1e-6, 1e6])
+@pytest.mark.parametrize("temperature", [0.01, 100.0])
+@pytest.mark.parametrize("bias", [-100.0, 100.0])
+@pytest.mark.parametrize("cells", [0.0, 1e9])
+def test_at_the_bounds_of_a_decision_probabilities_are_numbers(
+    count: float, temperature: float, bias: float, cells: float
+) -> None:
+    at = msgspec.structs.replace(EVEN, pseudo_counts=(count, 1.0, 1.0), temperature=temperature, bias=(bias, 0.0, 0.0))
+    read = msgspec.json.decode(msgspec.json.encode(at), type=Decision)
+    assert sum(verdict.probabilities(Evidence((0.0, cells, 0.0), 9), read)) == pytest.approx(1)
+
+
 @given(st.integers(0, 2))
 def test_one_cell_decides_less_than_ten(which: int) -> None:
     cell = tuple(float(index == which) for index in range(3))
@@ -192,7 +212,10 @@ def test_tiles_all_around_the_middle_are_not_in_the_middle() -> None:
     [
         {"temperature": 0.0},
         {"temperature": -1.0},
+        {"temperature": 1e-320},
         {"pseudo_counts": (0.0, 1.0, 1.0)},
+        {"pseudo_counts": (1e308, 1.0, 1.0)},
+        {"bias": (0.0, 1e308, 0.0)},
         {"least_probability": 1.1},
         {"least_probability": -0.1},
         {"least_tiles": 0},

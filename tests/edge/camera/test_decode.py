@@ -268,6 +268,17 @@ def test_decoders_do_not_talk_to_the_user(read, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_tiff_of_five_colours_is_refused_without_a_word_of_opencvs(read, capfd):
+    pixels = bytes(128 * 96 * 5)
+    tags = [(256, 3, 1, 128), (257, 3, 1, 96), (258, 3, 5, 122), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 132),
+            (277, 3, 1, 5), (278, 3, 1, 96), (279, 4, 1, len(pixels))]  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    tiff = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + struct.pack("<5H", *[8] * 5) + pixels
+    with pytest.raises(ImageError, match="damaged"):
+        read(tiff)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_what_others_write_while_decoding_is_passed_on(capfd):
     with decoder_messages() as messages:
         os.write(2, b"libpng warning: iCCP: known incorrect sRGB profile\nfrom another thread\n")

@@ -99,6 +99,19 @@ def test_a_hanging_capture_is_left_behind_and_the_camera_reopened(hang):
     assert len(bench.threads) == 2
 
 
+def test_who_waits_for_a_camera_is_told_so_every_second(hang):
+    told = []
+    settings = CameraSettings(um_per_px=0.1, timeout_s=2.5)
+
+    def note():
+        told.append(threading.current_thread())
+
+    bench = Bench(openings=[hang])
+    with pytest.raises(CameraTimeout):
+        GuardedCamera("scripted", settings, opener=bench.open, waiting=note)
+    assert told == [threading.current_thread()] * 2
+
+
 def test_a_camera_that_comes_to_itself_after_it_was_left_behind_is_closed(hang):
     bench = Bench(FIELD, hang, FIELD)
     camera = bench.guard(HASTY)

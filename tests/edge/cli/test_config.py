@@ -1,6 +1,10 @@
 """`wbc-edge config` shows, checks and changes the settings, and every command obeys them."""
 
+import os
+
 import pytest
+
+from edge import config
 
 
 @pytest.fixture
@@ -44,6 +48,7 @@ def test_a_change_is_logged_and_the_file_as_it_was_is_kept(wbc, file):
 def test_nothing_is_changed_unless_all_of_it_is_right(wbc, file, wrong):
     ran = wbc("config", "set", *wrong.split())
     assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "WBC_EDGE" not in ran.err  # which nobody set
     assert not file.exists()
 
 
@@ -75,3 +80,31 @@ def test_a_file_that_cannot_be_written_is_told(wbc, monkeypatch):
     monkeypatch.setenv("WBC_EDGE_CONFIG", "/proc/wbc-edge/config.toml")
     ran = wbc("config", "set", "threads=2")
     assert (ran.code, ran.err.count("\n")) == (50, 1)
+    assert not config.read(config.location())
+
+
+def test_who_may_not_make_the_systems_file_changes_their_own(wbc, field, tmp_path, monkeypatch):
+    monkeypatch.delenv("WBC_EDGE_CONFIG", raising=False)
+    (tmp_path / "etc").touch()  # in which even root can make nothing
+    monkeypatch.setattr(config, "SYSTEM_FILE", tmp_path / "etc" / "wbc-edge" / "config.toml")
+    ran = wbc("config", "set", "um_per_px=0.4")
+    own = config.own_file(os.environ)
+    assert (ran.code, ran.err) == (0, f"{own}: um_per_px=0.4\n")
+    assert wbc("classify", field).code == 0
+
+
+def test_a_change_that_could_not_be_made_is_logged_as_such(wbc, file):
+    wbc("config", "set", "threads=2")
+    file.with_name("config.toml.before").mkdir()
+    assert wbc("config", "set", "threads=3").code == 50
+    assert config.read(file) == {"threads": 2}
+    events = [event["detail"] for event in wbc("log", "events", "--json").lines if event["kind"] == "configuration"]
+    assert events[-1].startswith(f"not done: {file}: threads=3: ")
+
+
+def test_of_several_changes_at_once_none_is_lost(start, file):
+    wanted = {"threads": 2, "batch": 8, "interval": 5.0, "timeout": 20.0, "um_per_px": 0.4, "save": "frames"}
+    running = [start("config", "set", f"{name}={value}") for name, value in wanted.items()]
+    for each in running:
+        each.communicate()
+    assert config.read(file) == wanted

@@ -62,13 +62,33 @@ def test_who_goes_away_without_waiting_harms_nothing(tmp_path: Path) -> None:
 
 def test_two_services_do_not_share_a_socket_and_a_dead_one_leaves_it(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
-    with listening(path, echo), pytest.raises(ServiceUnavailable, match="another"), listening(path, echo):
-        pass
+    with listening(path, echo):
+        with (
+            pytest.raises(ServiceUnavailable, match=r"another wbc-edge listens there\. Stop it first"),
+            listening(path, echo),
+        ):
+            pass
+        assert ask(path, {}) == {"heard": {}}
     dead = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     dead.bind(str(path))
     dead.close()
     with listening(path, echo):
         assert ask(path, {}) == {"heard": {}}
+
+
+@pytest.mark.parametrize("what", ["file", "link to a file", "folder"])
+def test_what_is_no_socket_is_left_alone(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "precious"
+    kept = path if what == "file" else tmp_path / "elsewhere"
+    kept.write_text("kept")
+    if what == "link to a file":
+        path.symlink_to(kept)
+    elif what == "folder":
+        path.mkdir()
+    with pytest.raises(ServiceUnavailable, match="is no socket"), listening(path, echo):
+        pass
+    assert kept.read_text() == "kept"
+    assert path.exists()
 
 
 def test_no_service_is_said_so(tmp_path: Path) -> None:

@@ -215,6 +215,18 @@ def test_a_wrong_configuration_is_refused_while_it_works(service: Callable[..., 
     assert in_force == ["camera=sim:MM, size=640x480", "camera=sim:ALL, size=640x480"]
 
 
+def test_each_time_that_it_begins_anew_it_says_that_it_is_ready(service: Callable[..., Running]) -> None:
+    one = service()
+    one.told("READY=1")
+    one.ask("reload")
+
+    def is_said_twice(_: dict[str, Any]) -> bool:
+        with one.journal() as journal:
+            return [event.kind for event in journal.events()].count("service") == 2
+
+    one.until(is_said_twice)
+
+
 def test_a_camera_that_is_not_there_is_said_and_waited_for(service: Callable[..., Running], tmp_path: Path) -> None:
     one = service(f'camera = "v4l2:{tmp_path / "video9"}"\num_per_px = 0.1\n')
     one.told("READY=1")
@@ -223,6 +235,25 @@ def test_a_camera_that_is_not_there_is_said_and_waited_for(service: Callable[...
     assert "video9" in report["reason"]
     one.end()
     assert one.process.returncode == 0
+
+
+def test_what_fails_as_often_as_it_is_ready_is_tried_ever_less_often_and_logged_once(
+    service: Callable[..., Running], tmp_path: Path
+) -> None:
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    pixels = draw(Smear(kind="MM", size_px=(640, 480), um_per_px=0.4), 1).pixels
+    (drop / "field.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+    one = service(f'camera = "none"\num_per_px = 1.9\nwatch_folder = "{drop}"\n')
+    begun_s = time.monotonic()
+    for _ in range(3):
+        one.told("READY=1")  # it works
+        one.told("READY=1")  # it is degraded by the image, and says so
+    assert time.monotonic() - begun_s > 2 + 4
+    with one.journal() as journal:
+        kinds = [event.kind for event in journal.events() if event.kind in ("service", "service degraded")]
+    assert kinds == ["service", "service degraded", "service"]
+    assert "too coarse" in one.ask("status")["reason"]
 
 
 def test_images_dropped_into_a_folder_are_judged_once_and_put_aside(
@@ -397,6 +428,25 @@ def test_it_is_alive_while_it_waits(service: Callable[..., Running]) -> None:
     assert time.monotonic() - begun_s < 5
 
 
+HANGING_CAMERA = """
+import threading
+from edge.camera import register
+register("sim", lambda *_: threading.Event().wait(), "sim")
+from edge.cli import main
+main()
+"""
+
+
+def test_it_is_alive_while_it_waits_for_a_camera_that_does_not_open(service: Callable[..., Running]) -> None:
+    settings = 'camera = "sim:MM"\ntimeout = 3600\n'
+    one = service(settings, watchdog_s=0.3, command=[sys.executable, "-c", HANGING_CAMERA, "run"])
+    # Before it was ever ready, systemd would wait for TimeoutStartSec= only.
+    one.told("EXTEND_TIMEOUT_USEC=300000")
+    for _ in range(2):
+        one.told("WATCHDOG=1")
+    assert one.ask("status")["state"] == "starting"
+
+
 def test_killed_and_started_again_it_finds_what_it_acknowledged(service: Callable[..., Running]) -> None:
     one = service()
     one.told("READY=1")
@@ -410,6 +460,48 @@ def test_killed_and_started_again_it_finds_what_it_acknowledged(service: Callabl
     one.process = one.start()
     one.told("READY=1")
     assert one.ask("frame", "S-1")["record"] == acknowledged[-1] + 1
+
+
+def test_killed_and_started_again_it_goes_on_with_the_sample_that_was_open(service: Callable[..., Running]) -> None:
+    one = service()
+    one.told("READY=1")
+    one.ask("start", "S-1")
+    one.ask("frame")
+    one.process.kill()
+    one.process.communicate()
+    one.process = one.start()
+    one.told("READY=1")
+    report = one.ask("status")
+    assert (report["sample"], report["every_frame"]) == ("S-1", True)
+    assert one.ask("frame")["sample"] == "S-1"
+    done = one.ask("finish")
+    assert (done["sample"], done["frames"]) == ("S-1", 2)
+    assert "still open: sample S-1, every frame counts" in one.end()
+    one.process = one.start()
+    one.told("READY=1")
+    assert one.ask("status")["sample"] == ""
+    with one.journal() as journal:
+        kinds = [event.kind for event in journal.events() if event.kind.startswith("sample ")]
+        (sample,) = journal.samples()
+    assert kinds == ["sample opened", "sample taken up", "sample finished"]
+    assert sample.result is not None
+
+
+def test_a_sample_left_open_by_a_kill_gets_its_verdict_when_the_next_one_is_started(
+    service: Callable[..., Running],
+) -> None:
+    one = service()
+    one.told("READY=1")
+    one.ask("frame", "S-1")
+    one.process.kill()
+    one.process.communicate()
+    one.process = one.start()
+    one.told("READY=1")
+    one.ask("start", "S-2")
+    with one.journal() as journal:
+        first, second = journal.samples()
+    assert (first.name, first.result is not None) == ("S-1", True)
+    assert (second.name, second.result) == ("S-2", None)
 
 
 def test_the_commands_speak_to_it(service: Callable[..., Running], monkeypatch: pytest.MonkeyPatch) -> None:
