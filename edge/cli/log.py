@@ -221,6 +221,8 @@ def prune(journal: str | None, as_json: bool, **limits: Any) -> None:
         write_json(gone)
     else:
         write(f"{gone.pictures} pictures ({gone.picture_bytes / 1e6:.1f} MB) and {gone.frames} frames")
+    if gone.problem:
+        raise OutputError("Some pictures could not be removed", gone.problem, "Call it as the user whose folder it is")
 
 
 @command.command(

@@ -72,7 +72,7 @@ class Upkeep:
         self._settings, self._journal, self._bulletin, self._say = settings, journal, bulletin, say
         self._clock, self._free = clock, free
         self._found: SimpleQueue[list[str]] = SimpleQueue()
-        self._checking = False
+        self._checking = self._told_unremovable = False
         self._look_s = self._prune_s = time.monotonic()
         self._demand_room()
         if not Reserve(journal.path).hold():
@@ -120,6 +120,9 @@ class Upkeep:
         gone = prune(self._journal, policy, free_mb=self._free)
         if gone.pictures or gone.frames:
             self._say("info", f"thrown away: {gone.pictures} pictures, {gone.frames} frames")
+        if gone.problem and not self._told_unremovable:
+            self._told_unremovable = True
+            self._warn("disk", f"a picture cannot be removed: {gone.problem}")
         if not is_trusted and (settings.keep_picture_days or settings.keep_frame_days):
             self._say("warning", "the clock jumped: for a day nothing is thrown away for its age")
 

@@ -123,7 +123,18 @@ ALTER TABLE tiles ADD COLUMN height_px INTEGER NOT NULL DEFAULT 0;
 UPDATE tiles SET height_px = width_px;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4 = """
+-- Pictures that are forgotten, until their files are removed.
+CREATE TABLE removals (
+    record INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    path TEXT NOT NULL,
+    why TEXT NOT NULL,
+    PRIMARY KEY (record, kind)
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 
 
 @contextmanager
