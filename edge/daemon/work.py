@@ -13,7 +13,7 @@ from edge.daemon.health import Bulletin
 from edge.daemon.models import Models
 from edge.daemon.orders import Errand, Order
 from edge.daemon.words import Say, said
-from edge.errors import ConfigurationError, ImageError, JournalError, WbcError
+from edge.errors import ConfigurationError, ImageError, JournalError, OutputError, WbcError
 from edge.journal import Journal
 from edge.line import Broken, Judged, Outcome, Passed, Told
 from edge.model import Model
@@ -60,7 +60,7 @@ class Work:
         self._drifted: set[str] = set()
         bulletin.change(drift="")
         self._tell_dropped_s = time.monotonic()
-        self._accelerator = ""
+        self._accelerator = self._no_pictures = ""
         self._tell_model()
 
     def close(self) -> None:
@@ -203,9 +203,21 @@ class Work:
         if self._session is not None:
             return self._session
         name = sample or self._bulletin.health.sample or self._new_sample()
-        self._session = Session(self._journal, name, model=self._model, save=self._settings.save)
+        self._session = self._opened(name)
         self._bulletin.change(sample=name)
         return self._session
+
+    def _opened(self, sample: str) -> Session:
+        try:
+            return Session(self._journal, sample, model=self._model, save=self._settings.save)
+        except OutputError as error:
+            # A frame without its picture is worth more than no frame.
+            if str(error) != self._no_pictures:
+                self._no_pictures = str(error)
+                self._say("warning", f"no pictures are kept: {error}")
+                self._bulletin.failed(str(error))
+                self._journal.event("disk", f"no pictures are kept: {error}")
+            return Session(self._journal, sample, model=self._model)
 
     def finish(self, who: str = "") -> dict[str, Any]:
         """Finish the sample that is open, and log its verdict.

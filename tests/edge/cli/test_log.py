@@ -137,7 +137,7 @@ def test_a_review_is_shown_and_exported_beside_the_verdict(wbc):
 
 
 def test_pruning_throws_away_what_is_asked_for_only(wbc):
-    assert wbc("log", "prune", "--json").lines == [{"pictures": 0, "frames": 0, "picture_bytes": 0}]
+    assert wbc("log", "prune", "--json").lines == [{"pictures": 0, "frames": 0, "picture_bytes": 0, "problem": ""}]
     assert wbc("log", "prune", "--frame-days", 1).out == "0 pictures (0.0 MB) and 0 frames\n"
     assert len(wbc("log", "list", "--json").lines) == 4
     assert wbc("log", "prune", "--frame-days", -1).code == 2
