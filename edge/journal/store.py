@@ -341,6 +341,18 @@ class Journal:
             raise RecordNotFound(f"record {record}", "the journal has no such record", "See `wbc-edge log list`.")
         return page[0]
 
+    def count(self, sample_id: int) -> int:
+        """Count the frames that are logged for a sample, by whichever process.
+
+        Parameters
+        ----------
+        sample_id : int
+            Number of the sample.
+        """
+        with reported(self.path):
+            counted = self._connection.execute("SELECT count(*) FROM frames WHERE sample = ?", (sample_id,))
+            return int(counted.fetchone()[0])
+
     def samples(self) -> list[SampleRecord]:
         """Return the samples in the order in which they were begun."""
         with reported(self.path):
