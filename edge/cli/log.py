@@ -234,25 +234,30 @@ Examples:
   wbc-edge log verify --expect 3f9a0c41d2
 
 Note the digest that it prints, on paper say: with --expect a later call proves that
-nothing logged until then was changed. The exit code is 45 when something was.
+no event until then, and no frame or tile logged before it, was changed. Verdicts and
+reviews must be as their last event says. The exit code is 45 when something was changed.
+Pictures are not covered, nor the probabilities beside a sample's verdict, which follow
+from its tiles.
 """,
 )
 @click.option("--expect", metavar="DIGEST", help="A digest noted earlier, or its beginning, that must still be there.")
 @options.journal_option
 @options.json_option
 def verify(expect: str | None, journal: str | None, as_json: bool) -> None:
-    """Check that the journal is sound, and that nothing in its audit trail was changed later."""
+    """Check that the journal is sound, and that no frame, verdict, review or event in it was changed later."""
     with options.open_journal_to_read(journal) as log:
-        trail = log.audit(expect)
+        trail = log.audit(expect and expect.lower())
         problems = [*log.check(), *trail.problems]
         path = log.path
     if as_json:
-        write_json({"journal": str(path), "events": trail.events, "head": trail.head, "problems": problems})
+        chained = {"events": trail.events, "frames": trail.frames, "head": trail.head}
+        write_json({"journal": str(path), **chained, "problems": problems})
     else:
         for problem in problems:
             write(printable(problem))
         older = f", {trail.unchained} of before the trail was chained" if trail.unchained else ""
-        write(f"{path}: {trail.events} events chained{older}; the last has the digest {trail.head or '–'}")
+        counted = f"{trail.events} events and {trail.frames} frames chained{older}"
+        write(f"{path}: {counted}; the last event has the digest {trail.head or '–'}")
     if problems:
         found = f"{len(problems)} {'thing is' if len(problems) == 1 else 'things are'} wrong"
         raise JournalCorrupt(f"journal {path}", found, "Keep it as it is, and ask who had access")

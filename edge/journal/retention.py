@@ -248,10 +248,18 @@ def _forget_frames(journal: Journal, records: list[int], days: float) -> Pruned:
     still = {picture.record for picture in _pictures(journal, reviewed_first=False)}
     records = [record for record in records if record not in still]
     for start in range(0, len(records), _BATCH):
-        batch = [(record,) for record in records[start : start + _BATCH]]
+        batch = records[start : start + _BATCH]
         with journal.transaction() as connection:
+            for first, last in _stretches(batch):
+                detail = f"{last - first + 1} frames, records {first} to {last}: older than {days:g} days"
+                audit.append(connection, audit.event("pruned", detail), gone=(first, last))
             for table in ("tiles", "reviews", "frames"):
-                connection.executemany(f"DELETE FROM {table} WHERE record = ?", batch)
-            detail = f"{len(batch)} frames, records {batch[0][0]} to {batch[-1][0]}: older than {days:g} days"
-            audit.append(connection, audit.event("pruned", detail))
+                connection.executemany(f"DELETE FROM {table} WHERE record = ?", [(record,) for record in batch])
     return gone + Pruned(frames=len(records))
+
+
+def _stretches(records: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield first and last of each stretch of numbers without a gap: the chain of frames goes on after each."""
+    for _, group in groupby(enumerate(records), key=lambda placed: placed[1] - placed[0]):
+        stretch = [record for _, record in group]
+        yield stretch[0], stretch[-1]

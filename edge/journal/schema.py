@@ -134,7 +134,18 @@ CREATE TABLE removals (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+_VERSION_5 = """
+ALTER TABLE frames ADD COLUMN digest TEXT;
+
+-- The last frame of an event's time; of one that throws frames away, the first and the last of those.
+ALTER TABLE events ADD COLUMN first_record INTEGER;
+ALTER TABLE events ADD COLUMN last_record INTEGER;
+ALTER TABLE events ADD COLUMN frames_digest TEXT;
+
+CREATE INDEX events_by_last_record ON events (last_record);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
 
 
 @contextmanager
@@ -154,6 +165,22 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read all inside the block as of one moment, while others write.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        In autocommit mode.
+    """
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def version(connection: sqlite3.Connection, path: Path) -> int:
