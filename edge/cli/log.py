@@ -184,7 +184,7 @@ Examples:
 @options.journal_option
 def review(record: int, label: str, note: str, journal: str | None) -> None:
     """Log what you see in a frame; it is shown and exported beside the verdict."""
-    with options.open_journal(journal) as log:
+    with options.open_known_journal(journal) as log:
         log.review(record, label, note)
     write(printable(f"record {record}: {label}"))
 
@@ -215,7 +215,7 @@ def prune(journal: str | None, as_json: bool, **limits: Any) -> None:
     from edge.journal.retention import Policy
     from edge.journal.retention import prune as throw_away
 
-    with options.open_journal(journal) as log:
+    with options.open_known_journal(journal) as log:
         gone = throw_away(log, Policy(**limits))
     if as_json:
         write_json(gone)
@@ -278,7 +278,7 @@ It may be called while wbc-edge captures. Pictures are not in it: copy their fol
 @options.json_option
 def back_up(file: Path, journal: str | None, as_json: bool) -> None:
     """Copy the journal as it is now to FILE, which must be new."""
-    with options.open_journal(journal) as log:
+    with options.open_known_journal(journal) as log:
         size_bytes = log.back_up(file)
         log.event("backup", f"{file.absolute()}, {size_bytes} bytes")
     if as_json:

@@ -185,6 +185,13 @@ def model_folder() -> Path:
     if folder := os.environ.get("WBC_EDGE_MODELS"):
         return Path(folder)
     data = os.environ.get("XDG_DATA_HOME", "")
+def open_known_journal(path: str | None) -> Journal:
+    """Open a journal that is there for writing: a path that was mistyped must not make one."""
+    with open_journal_to_read(path) as journal:
+        place = journal.path
+    return open_journal(str(place))
+
+
     return Path(data if data.startswith("/") else "~/.local/share").expanduser() / "wbc-edge" / "models"
 
 

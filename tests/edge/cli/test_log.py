@@ -80,6 +80,9 @@ def test_without_a_journal_that_is_said(wbc, tmp_path):
         ran = wbc("log", *command, "--journal", tmp_path / "none.sqlite3")
         assert (ran.code, ran.out) == (40, "")
         assert "none yet" in ran.err
+    for command in (["review", 1, "--as", "MM"], ["prune", "--picture-mb", 1], ["backup", tmp_path / "copy.sqlite3"]):
+        ran = wbc("log", *command, "--journal", tmp_path / "none.sqlite3")
+        assert (ran.code, ran.out) == (40, "")
     assert not (tmp_path / "none.sqlite3").exists()
 
 
