@@ -19,7 +19,8 @@ from edge.errors import JournalCorrupt, OutputError, WbcError
 if TYPE_CHECKING:
     from edge.journal import FrameRecord
 
-_AMOUNT = click.FloatRange(min=0)
+_DAYS = options.Number(min=0, max=36500)
+_MEGABYTES = options.Number(min=0, max=1e8)
 _FRAME = "{:>6}  {}  {}  {}  {}  {:>4}  {}"
 
 
@@ -201,11 +202,11 @@ Pictures go before rows, and the oldest first; of frames that somebody reviewed 
 What went is logged.
 """,
 )
-@click.option("--picture-days", type=_AMOUNT, metavar="D", help="Pictures older than this go.")
-@click.option("--picture-mb", type=_AMOUNT, metavar="MB", help="Pictures over this go.")
-@click.option("--free-mb", type=_AMOUNT, metavar="MB", help="Pictures go until so much is free on the disk.")
+@click.option("--picture-days", type=_DAYS, metavar="D", help="Pictures older than this go.")
+@click.option("--picture-mb", type=_MEGABYTES, metavar="MB", help="Pictures over this go.")
+@click.option("--free-mb", type=_MEGABYTES, metavar="MB", help="Pictures go until so much is free on the disk.")
 @click.option(
-    "--frame-days", type=_AMOUNT, metavar="D", help="Frames older than this go, with all that is logged of them."
+    "--frame-days", type=_DAYS, metavar="D", help="Frames older than this go, with all that is logged of them."
 )
 @click.option("--reviewed-first", is_flag=True, help="Pictures of reviewed frames go first, not last.")
 @options.journal_option

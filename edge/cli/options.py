@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _CONFIGURATION = "edge.configuration"
+
+
+class Number(click.FloatRange):
+    """A number within bounds: click itself lets ``nan`` through all of them, and ``inf`` where there is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number to work with.", param, ctx)
+        return number
 
 
 def size(text: str) -> tuple[int, int]:

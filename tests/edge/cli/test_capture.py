@@ -119,6 +119,10 @@ def test_the_only_camera_attached_is_used_and_told(monkeypatch, capsys, tmp_path
         (["--camera", "sim", "--sample", " "], 2, "empty"),
     ],
 )
+        (["--camera", "sim", "--interval", "nan"], 2, "--interval"),
+        (["--camera", "sim", "--interval", "inf"], 2, "--interval"),
+        (["--camera", "sim", "--timeout", "nan"], 2, "--timeout"),
+        (["--camera", "sim", "--timeout", "1e5"], 2, "--timeout"),
 def test_what_cannot_be_is_told_in_a_line_with_its_own_code(arguments, code, named, wbc):
     ran = wbc("capture", *arguments)
     assert ran.code == code

@@ -145,4 +145,6 @@ def test_pruning_throws_away_what_is_asked_for_only(wbc):
     assert wbc("log", "prune", "--json").lines == [{"pictures": 0, "frames": 0, "picture_bytes": 0, "problem": ""}]
     assert wbc("log", "prune", "--frame-days", 1).out == "0 pictures (0.0 MB) and 0 frames\n"
     assert len(wbc("log", "list", "--json").lines) == 4
-    assert wbc("log", "prune", "--frame-days", -1).code == 2
+    for amount in (-1, "nan", "inf", 1e9):
+        assert wbc("log", "prune", "--frame-days", amount).code == 2
+        assert wbc("log", "prune", "--picture-mb", amount).code == 2
