@@ -86,8 +86,8 @@ def list_samples(journal: str | None, as_json: bool) -> None:
     for sample in samples:
         verdict = sample.result.verdict if sample.result else "–"
         reason = f" ({sample.result.reason})" if sample.result and sample.result.reason else ""
-        shown = painted(verdict, COLOURS.get(verdict))
-        write(f"{left(sample.name, 24)}  {_time(sample.started_s)}  {sample.frames:>6}  {shown}{reason}")
+        shown = painted(printable(verdict), COLOURS.get(verdict))
+        write(f"{left(sample.name, 24)}  {_time(sample.started_s)}  {sample.frames:>6}  {shown}{printable(reason)}")
 
 
 @command.command(
@@ -112,9 +112,8 @@ def list_events(sample: str | None, limit: int, journal: str | None, as_json: bo
         if as_json:
             write_json(event)
         else:
-            write(
-                f"{_time(event.wall_time_s)}  {left(event.sample or '', 20)}  {event.kind}: {printable(event.detail)}"
-            )
+            told = printable(f"{event.kind}: {event.detail}")
+            write(f"{_time(event.wall_time_s)}  {left(event.sample or '', 20)}  {told}")
 
 
 @command.command(
@@ -258,7 +257,7 @@ def verify(expect: str | None, journal: str | None, as_json: bool) -> None:
             write(printable(problem))
         older = f", {trail.unchained} of before the trail was chained" if trail.unchained else ""
         counted = f"{trail.events} events and {trail.frames} frames chained{older}"
-        write(f"{path}: {counted}; the last event has the digest {trail.head or '–'}")
+        write(printable(f"{path}: {counted}; the last event has the digest {trail.head or '–'}"))
     if problems:
         found = f"{len(problems)} {'thing is' if len(problems) == 1 else 'things are'} wrong"
         raise JournalCorrupt(f"journal {path}", found, "Keep it as it is, and ask who had access")
@@ -325,7 +324,7 @@ def _line(record: FrameRecord) -> str:
         left(result.frame, 32),
         painted(left(verdict, 13), COLOURS.get(verdict)),
         "–" if probability is None else f"{probability:.2f}",
-        result.reason or "",
+        printable(result.reason or ""),
     ).rstrip()
 
 

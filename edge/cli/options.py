@@ -185,6 +185,13 @@ def open_journal(path: str | None) -> Journal:
     return Journal.open(path or default_path())
 
 
+def open_known_journal(path: str | None) -> Journal:
+    """Open a journal that is there for writing: a path that was mistyped must not make one."""
+    with open_journal_to_read(path) as journal:
+        place = journal.path
+    return open_journal(str(place))
+
+
 def open_journal_to_read(path: str | None) -> Journal:
     """Open the journal for reading, at its usual place when no other is named."""
     from edge.journal import Journal, default_path
@@ -193,18 +200,19 @@ def open_journal_to_read(path: str | None) -> Journal:
 
 
 def model_folder() -> Path:
-    """Name the folder of the user's models: ``$WBC_EDGE_MODELS``, or ``wbc-edge/models`` in the user's data folder."""
+    """Name the folder of the user's models: ``$WBC_EDGE_MODELS``, or ``wbc-edge/models`` in the user's data folder.
+
+    Of a user without a home folder it is beside the journal's usual place.
+    """
     if folder := os.environ.get("WBC_EDGE_MODELS"):
         return Path(folder)
     data = os.environ.get("XDG_DATA_HOME", "")
-def open_known_journal(path: str | None) -> Journal:
-    """Open a journal that is there for writing: a path that was mistyped must not make one."""
-    with open_journal_to_read(path) as journal:
-        place = journal.path
-    return open_journal(str(place))
+    try:
+        return Path(data if data.startswith("/") else "~/.local/share").expanduser() / "wbc-edge" / "models"
+    except RuntimeError:
+        from edge.journal import default_path
 
-
-    return Path(data if data.startswith("/") else "~/.local/share").expanduser() / "wbc-edge" / "models"
+        return default_path().with_name("models")
 
 
 def trusted_keys() -> tuple[str, ...]:
