@@ -292,6 +292,7 @@ class Work:
         self.log_pictures()
         result = logged.result
         self._bulletin.frame(result)
+        self._bulletin.change(pictures="kept" if keeps_picture and session.keeps_pictures else "")
         for drifted in illumination.DRIFTS.intersection(result.warnings):
             self.differ(result.frame, drifted)
         so_far = session.so_far()

@@ -264,9 +264,11 @@ def test_where_no_picture_can_be_kept_the_frames_are_logged_and_that_is_told_onc
 ) -> None:
     one = service('camera = "sim:MM"\nsize = "640x480"\nsave = "frames"\n')
     one.told("READY=1")
+    assert one.ask("status")["pictures"] == "kept"
     (one.folder / "state" / "pictures").write_text("a file where a folder should be", encoding="utf-8")
     one.ask("frame", "S-1")
     one.ask("frame", "S-2")
+    assert one.ask("status")["pictures"] == ""
     log = one.end()
     assert log.count("no pictures are kept") == 1
     with one.journal() as journal:
