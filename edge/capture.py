@@ -74,7 +74,7 @@ class Finished:
     frames : int
         Number of frames that this session logged.
     decided : SampleResult or None
-        The sample's verdict, over this and earlier sessions; None when there was no model.
+        The sample's verdict, over this session and all others; None when there was no model.
     """
 
     sample: str
@@ -157,6 +157,7 @@ class Session:
         self._save = save
         self._pictures = None if save == "none" else PictureWriter(journal.path.parent / "pictures")
         self._number = journal.sample(sample)
+        self._before = journal.count(self._number)
         self._tally = None if model is None else _earlier(journal, sample, model.bundle)
 
     def __enter__(self) -> Session:
@@ -224,7 +225,7 @@ class Session:
         return self._tally.decide(self.sample, self.model.bundle)
 
     def finish(self) -> list[Failed | Finished]:
-        """Wait for the pictures, decide on the sample and log the verdict.
+        """Wait for the pictures, decide on the sample and log the verdict, unless there never was a frame to judge.
 
         Returns
         -------
@@ -234,8 +235,11 @@ class Session:
         if self._pictures is not None:
             self._pictures.close()
         failed = list(self.finished_pictures())
+        if self.model is not None and self._journal.count(self._number) > self._before + self.logged:
+            # Another process had the same sample in hand: its frames count too.
+            self._tally = _earlier(self._journal, self.sample, self.model.bundle)
         decided = self.so_far()
-        if decided is not None:
+        if decided is not None and decided.frames:
             self._journal.finish_sample(self._number, decided)
         return [*failed, Finished(self.sample, self.logged, decided)]
 

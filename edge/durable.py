@@ -43,6 +43,32 @@ def write(path: Path, content: bytes, mode: int | None = None) -> None:
     sync_folder(path.parent)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those missing above it; what root makes belongs to whom the folder around it belongs.
+
+    The service's account must be able to write where a command called with sudo came first.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder; nothing is changed where it is there already.
+
+    Raises
+    ------
+    OSError
+        When it cannot be made.
+    """
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    if os.geteuid() == 0:
+        around = folder.parent.stat()
+        # Not through a link, which whoever owns the folder around might put there in this very moment.
+        os.chown(folder, around.st_uid, around.st_gid, follow_symlinks=False)
+    sync_folder(folder.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Bring the names of a folder's files to the disk: without it a power cut may undo a rename.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge import RESEARCH_USE_ONLY
-from edge.cli.options import json_option
+from edge.cli.options import Number, json_option
 from edge.cli.output import say, write, write_json
 from edge.cli.program import only_our_lines
 
@@ -45,7 +46,7 @@ def _mean(context: click.Context, option: click.Parameter, value: str) -> tuple[
         numbers = tuple(float(part) for part in value.split(","))
     except ValueError:
         numbers = ()
-    if len(numbers) not in (1, 3):
+    if len(numbers) not in (1, 3) or not all(map(math.isfinite, numbers)):
         raise click.BadParameter("give one number, or three separated by commas")
     return numbers
 
@@ -68,22 +69,22 @@ def _mean(context: click.Context, option: click.Parameter, value: str) -> tuple[
     "--min-agreement",
     default=0.98,
     show_default=True,
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     help="Least share of fields, and of tiles, decided as by the trained network.",
 )
 @click.option(
     "--max-accuracy-drop",
     default=0.01,
     show_default=True,
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     help="Of fields, and of tiles.",
 )
-@click.option("--max-auroc-drop", default=0.01, show_default=True, type=click.FloatRange(0, 1), help="Of fields.")
+@click.option("--max-auroc-drop", default=0.01, show_default=True, type=Number(0, 1), help="Of fields.")
 @click.option(
     "--max-calibration-drop",
     default=0.02,
     show_default=True,
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     help="Growth of the expected calibration error.",
 )
 @click.option(
@@ -107,7 +108,7 @@ def _mean(context: click.Context, option: click.Parameter, value: str) -> tuple[
     "--scale",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     help="(byte - mean) / scale.",
 )
 @click.option(

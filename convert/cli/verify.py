@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edge.cli.options import json_option
+from edge.cli.options import Number, json_option
 from edge.cli.output import say, write, write_json
 from edge.cli.program import only_our_lines
 
@@ -27,12 +27,8 @@ Examples:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Manifest of labelled fields on which its types are compared.",
 )
-@click.option(
-    "--min-agreement", default=0.98, show_default=True, type=click.FloatRange(0, 1), help="Of its types, with --data."
-)
-@click.option(
-    "--max-accuracy-drop", default=0.01, show_default=True, type=click.FloatRange(0, 1), help="The same, of accuracy."
-)
+@click.option("--min-agreement", default=0.98, show_default=True, type=Number(0, 1), help="Of its types, with --data.")
+@click.option("--max-accuracy-drop", default=0.01, show_default=True, type=Number(0, 1), help="The same, of accuracy.")
 @json_option
 @click.pass_context
 def command(context: click.Context, /, bundle: Path, data: Path | None, as_json: bool, **budget: Any) -> None:

@@ -42,7 +42,7 @@ def _camera_options(frames: int) -> Callable[[Command], Command]:
             options.json_option,
             options.journal_option,
             options.calibration_option,
-            options.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=10.0, metavar="S"),
+            options.option("--timeout", type=options.Number(min=0, max=3600, min_open=True), default=10.0, metavar="S"),
             options.option("--size", type=options.size, metavar="WxH", default="2560x1920", help="Size of the frames."),
             options.option("--camera", metavar="SPEC", help="Which camera.  [default: the one attached]"),
             click.option("--objective", metavar="NAME", help="What you call the objective, such as 100x/1.25 oil."),
@@ -109,7 +109,7 @@ Examples:
 )
 @click.option(
     "--pitch-um",
-    type=click.FloatRange(min=0.1, max=1000),
+    type=options.Number(min=0.1, max=1000),
     default=10.0,
     show_default=True,
     metavar="UM",

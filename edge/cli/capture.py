@@ -36,13 +36,17 @@ SIGTERM; 141 when the reader of a pipe went away). All that was shown is logged.
 )
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="Number of frames.  [default: until Ctrl-C]")
 @options.option(
-    "--interval", type=click.FloatRange(min=0), default=0.0, metavar="S", help="Seconds from one frame to the next."
+    "--interval",
+    type=options.Number(min=0, max=86400),
+    default=0.0,
+    metavar="S",
+    help="Seconds from one frame to the next.",
 )
 @options.option("--size", type=options.size, metavar="WxH", default="2560x1920", help="Size of the frames.")
 @click.option("--allow-other-size", is_flag=True, help="Take the size that the camera chose instead.")
 @options.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=options.Number(min=0, max=3600, min_open=True),
     default=10.0,
     metavar="S",
     help="Seconds that a camera may take to open, and for each frame.",

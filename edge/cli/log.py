@@ -19,7 +19,8 @@ from edge.errors import JournalCorrupt, OutputError, WbcError
 if TYPE_CHECKING:
     from edge.journal import FrameRecord
 
-_AMOUNT = click.FloatRange(min=0)
+_DAYS = options.Number(min=0, max=36500)
+_MEGABYTES = options.Number(min=0, max=1e8)
 _FRAME = "{:>6}  {}  {}  {}  {}  {:>4}  {}"
 
 
@@ -85,8 +86,8 @@ def list_samples(journal: str | None, as_json: bool) -> None:
     for sample in samples:
         verdict = sample.result.verdict if sample.result else "–"
         reason = f" ({sample.result.reason})" if sample.result and sample.result.reason else ""
-        shown = painted(verdict, COLOURS.get(verdict))
-        write(f"{left(sample.name, 24)}  {_time(sample.started_s)}  {sample.frames:>6}  {shown}{reason}")
+        shown = painted(printable(verdict), COLOURS.get(verdict))
+        write(f"{left(sample.name, 24)}  {_time(sample.started_s)}  {sample.frames:>6}  {shown}{printable(reason)}")
 
 
 @command.command(
@@ -111,9 +112,8 @@ def list_events(sample: str | None, limit: int, journal: str | None, as_json: bo
         if as_json:
             write_json(event)
         else:
-            write(
-                f"{_time(event.wall_time_s)}  {left(event.sample or '', 20)}  {event.kind}: {printable(event.detail)}"
-            )
+            told = printable(f"{event.kind}: {event.detail}")
+            write(f"{_time(event.wall_time_s)}  {left(event.sample or '', 20)}  {told}")
 
 
 @command.command(
@@ -184,7 +184,7 @@ Examples:
 @options.journal_option
 def review(record: int, label: str, note: str, journal: str | None) -> None:
     """Log what you see in a frame; it is shown and exported beside the verdict."""
-    with options.open_journal(journal) as log:
+    with options.open_known_journal(journal) as log:
         log.review(record, label, note)
     write(printable(f"record {record}: {label}"))
 
@@ -201,11 +201,11 @@ Pictures go before rows, and the oldest first; of frames that somebody reviewed 
 What went is logged.
 """,
 )
-@click.option("--picture-days", type=_AMOUNT, metavar="D", help="Pictures older than this go.")
-@click.option("--picture-mb", type=_AMOUNT, metavar="MB", help="Pictures over this go.")
-@click.option("--free-mb", type=_AMOUNT, metavar="MB", help="Pictures go until so much is free on the disk.")
+@click.option("--picture-days", type=_DAYS, metavar="D", help="Pictures older than this go.")
+@click.option("--picture-mb", type=_MEGABYTES, metavar="MB", help="Pictures over this go.")
+@click.option("--free-mb", type=_MEGABYTES, metavar="MB", help="Pictures go until so much is free on the disk.")
 @click.option(
-    "--frame-days", type=_AMOUNT, metavar="D", help="Frames older than this go, with all that is logged of them."
+    "--frame-days", type=_DAYS, metavar="D", help="Frames older than this go, with all that is logged of them."
 )
 @click.option("--reviewed-first", is_flag=True, help="Pictures of reviewed frames go first, not last.")
 @options.journal_option
@@ -215,12 +215,14 @@ def prune(journal: str | None, as_json: bool, **limits: Any) -> None:
     from edge.journal.retention import Policy
     from edge.journal.retention import prune as throw_away
 
-    with options.open_journal(journal) as log:
+    with options.open_known_journal(journal) as log:
         gone = throw_away(log, Policy(**limits))
     if as_json:
         write_json(gone)
     else:
         write(f"{gone.pictures} pictures ({gone.picture_bytes / 1e6:.1f} MB) and {gone.frames} frames")
+    if gone.problem:
+        raise OutputError("Some pictures could not be removed", gone.problem, "Call it as the user whose folder it is")
 
 
 @command.command(
@@ -232,25 +234,30 @@ Examples:
   wbc-edge log verify --expect 3f9a0c41d2
 
 Note the digest that it prints, on paper say: with --expect a later call proves that
-nothing logged until then was changed. The exit code is 45 when something was.
+no event until then, and no frame or tile logged before it, was changed. Verdicts and
+reviews must be as their last event says. The exit code is 45 when something was changed.
+Pictures are not covered, nor the probabilities beside a sample's verdict, which follow
+from its tiles.
 """,
 )
 @click.option("--expect", metavar="DIGEST", help="A digest noted earlier, or its beginning, that must still be there.")
 @options.journal_option
 @options.json_option
 def verify(expect: str | None, journal: str | None, as_json: bool) -> None:
-    """Check that the journal is sound, and that nothing in its audit trail was changed later."""
+    """Check that the journal is sound, and that no frame, verdict, review or event in it was changed later."""
     with options.open_journal_to_read(journal) as log:
-        trail = log.audit(expect)
+        trail = log.audit(expect and expect.lower())
         problems = [*log.check(), *trail.problems]
         path = log.path
     if as_json:
-        write_json({"journal": str(path), "events": trail.events, "head": trail.head, "problems": problems})
+        chained = {"events": trail.events, "frames": trail.frames, "head": trail.head}
+        write_json({"journal": str(path), **chained, "problems": problems})
     else:
         for problem in problems:
             write(printable(problem))
         older = f", {trail.unchained} of before the trail was chained" if trail.unchained else ""
-        write(f"{path}: {trail.events} events chained{older}; the last has the digest {trail.head or '–'}")
+        counted = f"{trail.events} events and {trail.frames} frames chained{older}"
+        write(printable(f"{path}: {counted}; the last event has the digest {trail.head or '–'}"))
     if problems:
         found = f"{len(problems)} {'thing is' if len(problems) == 1 else 'things are'} wrong"
         raise JournalCorrupt(f"journal {path}", found, "Keep it as it is, and ask who had access")
@@ -271,7 +278,7 @@ It may be called while wbc-edge captures. Pictures are not in it: copy their fol
 @options.json_option
 def back_up(file: Path, journal: str | None, as_json: bool) -> None:
     """Copy the journal as it is now to FILE, which must be new."""
-    with options.open_journal(journal) as log:
+    with options.open_known_journal(journal) as log:
         size_bytes = log.back_up(file)
         log.event("backup", f"{file.absolute()}, {size_bytes} bytes")
     if as_json:
@@ -317,7 +324,7 @@ def _line(record: FrameRecord) -> str:
         left(result.frame, 32),
         painted(left(verdict, 13), COLOURS.get(verdict)),
         "–" if probability is None else f"{probability:.2f}",
-        result.reason or "",
+        printable(result.reason or ""),
     ).rstrip()
 
 

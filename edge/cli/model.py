@@ -8,7 +8,7 @@ import click
 
 from edge.cli import options
 from edge.cli.model_change import activate, install, remove, rollback, tune
-from edge.cli.output import left, say_error, write, write_json
+from edge.cli.output import left, say_error, write, write_json, write_text
 from edge.errors import BundleError, WbcError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def list_models(context: click.Context, as_json: bool) -> None:
             write_json({**described, "um_per_px": told.um_per_px, **types, **used})
         else:
             names = f"{left(found.identity, 28)}  {left(told.version, 16)}  {left(', '.join(told.classes), 24)}"
-            write(f"{names}  {told.um_per_px:>5g}  {left(', '.join(found.networks), 14)}  {path}")
+            write_text(f"{names}  {told.um_per_px:>5g}  {left(', '.join(found.networks), 14)}  {path}")
             write(f"  {'in force; ' if path == in_force else ''}{signed}")
     context.exit(exit_code)
 
@@ -92,12 +92,12 @@ def show(model: str | None, as_json: bool) -> None:
         write_json({"model": found.identity, "file": str(found.path), **signature, **described})
         return
     told = found.description
-    write(f"{found.identity}, version {told.version} of {told.created}: {', '.join(told.classes)}")
-    write(f"{told.um_per_px:g} um per pixel, tiles of {told.tiling.tile_px} px; licence: {told.training.licence}")
-    write(f"types: {', '.join(found.networks)}; {_signed(found)}")
+    write_text(f"{found.identity}, version {told.version} of {told.created}: {', '.join(told.classes)}")
+    write_text(f"{told.um_per_px:g} um per pixel, tiles of {told.tiling.tile_px} px; licence: {told.training.licence}")
+    write_text(f"types: {', '.join(found.networks)}; {_signed(found)}")
     for name, value in told.metrics.items():
-        write(f"  {name}: {value:g}")
-    write(f"\n{found.card.rstrip()}")
+        write_text(f"  {name}: {value:g}")
+    write_text(f"\n{found.card.rstrip()}")
 
 
 @command.command(
@@ -135,7 +135,7 @@ def verify(context: click.Context, models: tuple[str, ...], execution: Execution
             write_json({**found, "runtime": ran_on, "type": model.kind, "largest_difference": difference})
         else:
             exactly = "exactly" if difference == 0 else f"to {difference:.3g}"
-            write(f"{identity}: whole; decides {exactly} as where it was made, {model.kind} on {ran_on}; {signed}")
+            write_text(f"{identity}: whole; decides {exactly} as where it was made, {model.kind} on {ran_on}; {signed}")
     context.exit(exit_code)
 
 

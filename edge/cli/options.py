@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _CONFIGURATION = "edge.configuration"
+
+
+class Number(click.FloatRange):
+    """A number within bounds: click itself lets ``nan`` through all of them, and ``inf`` where there is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number to work with.", param, ctx)
+        return number
 
 
 def size(text: str) -> tuple[int, int]:
@@ -173,6 +185,13 @@ def open_journal(path: str | None) -> Journal:
     return Journal.open(path or default_path())
 
 
+def open_known_journal(path: str | None) -> Journal:
+    """Open a journal that is there for writing: a path that was mistyped must not make one."""
+    with open_journal_to_read(path) as journal:
+        place = journal.path
+    return open_journal(str(place))
+
+
 def open_journal_to_read(path: str | None) -> Journal:
     """Open the journal for reading, at its usual place when no other is named."""
     from edge.journal import Journal, default_path
@@ -181,11 +200,19 @@ def open_journal_to_read(path: str | None) -> Journal:
 
 
 def model_folder() -> Path:
-    """Name the folder of the user's models: ``$WBC_EDGE_MODELS``, or ``wbc-edge/models`` in the user's data folder."""
+    """Name the folder of the user's models: ``$WBC_EDGE_MODELS``, or ``wbc-edge/models`` in the user's data folder.
+
+    Of a user without a home folder it is beside the journal's usual place.
+    """
     if folder := os.environ.get("WBC_EDGE_MODELS"):
         return Path(folder)
     data = os.environ.get("XDG_DATA_HOME", "")
-    return Path(data if data.startswith("/") else "~/.local/share").expanduser() / "wbc-edge" / "models"
+    try:
+        return Path(data if data.startswith("/") else "~/.local/share").expanduser() / "wbc-edge" / "models"
+    except RuntimeError:
+        from edge.journal import default_path
+
+        return default_path().with_name("models")
 
 
 def trusted_keys() -> tuple[str, ...]:

@@ -89,6 +89,11 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
+def write_text(text: str) -> None:
+    """Write lines of others, such as a model's card, as they are but for what could drive the terminal."""
+    write("\n".join(map(printable, text.expandtabs().splitlines())))
+
+
 def painted(text: str, colour: str | None) -> str:
     """Colour a text when a person will see it and did not set ``NO_COLOR``."""
     if colour is None or os.environ.get("NO_COLOR") or not sys.stdout.isatty():

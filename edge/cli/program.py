@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -15,13 +16,25 @@ import click
 
 from edge.cli.output import forsake_standard_output, prepare, say
 from edge.cli.signals import Interrupted, Interruptions
-from edge.errors import WbcError
+from edge.errors import OutputError, WbcError
 
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell reports any program whose reader went away
 
 
 class Program(click.Group):
     """Turns what its commands raise into a line and an exit code; needs an option ``--debug``."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program; what click itself prints, such as help, can meet a full disk as all else can."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            forsake_standard_output()
+            full = OutputError("standard output", error.strerror or str(error), "Free some space there")
+            say(f"{self.name}: {full}")
+            sys.exit(full.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""

@@ -86,7 +86,7 @@ class TableReport:
             "–" if probability is None else f"{probability:.2f}",
             f"{len(result.tiles)}/{result.tiles_total}",
             f"{_milliseconds(logged)['total']:.0f}",
-            "; ".join(_remarks(result)),
+            printable("; ".join(_remarks(result))),
         )
         write(row)
         self._advance()
@@ -172,11 +172,11 @@ def _remarks(result: FrameResult) -> list[str]:
 
 
 def _sentence(decided: SampleResult) -> str:
-    verdict = painted(decided.verdict, COLOURS.get(decided.verdict))
+    verdict = painted(printable(decided.verdict), COLOURS.get(decided.verdict))
     reason = f" ({decided.reason})" if decided.reason else ""
     shares = ", ".join(f"{name} {share:.2f}" for name, share in decided.probabilities.items())
     frames = f"{decided.frames} frames, {decided.indeterminate} of them indeterminate"
-    return "; ".join(part for part in (f"{verdict}{reason}", shares, frames) if part)
+    return "; ".join(part for part in (f"{verdict}{printable(reason)}", printable(shares), frames) if part)
 
 
 @contextmanager

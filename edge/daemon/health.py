@@ -51,7 +51,8 @@ class Health:
     journal_checked : str
         When it was last read through, and what was found.
     pictures : str
-        ``kept``; empty when none are, by the configuration or for lack of room.
+        ``kept``; empty when none are, by the configuration, for lack of room, or in a folder that cannot be
+        written.
     """
 
     state: State = "starting"

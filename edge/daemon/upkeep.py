@@ -72,8 +72,9 @@ class Upkeep:
         self._settings, self._journal, self._bulletin, self._say = settings, journal, bulletin, say
         self._clock, self._free = clock, free
         self._found: SimpleQueue[list[str]] = SimpleQueue()
-        self._checking = False
+        self._checking = self._told_unremovable = False
         self._look_s = self._prune_s = time.monotonic()
+        self._tell_pictures()
         self._demand_room()
         if not Reserve(journal.path).hold():
             self._warn("disk", "no space could be put by for the log of a full disk")
@@ -120,6 +121,9 @@ class Upkeep:
         gone = prune(self._journal, policy, free_mb=self._free)
         if gone.pictures or gone.frames:
             self._say("info", f"thrown away: {gone.pictures} pictures, {gone.frames} frames")
+        if gone.problem and not self._told_unremovable:
+            self._told_unremovable = True
+            self._warn("disk", f"a picture cannot be removed: {gone.problem}")
         if not is_trusted and (settings.keep_picture_days or settings.keep_frame_days):
             self._say("warning", "the clock jumped: for a day nothing is thrown away for its age")
 
@@ -145,9 +149,13 @@ class Upkeep:
                 else (f"less than {settings.keep_free_mb:g} MB are free: no more pictures are kept")
             )
             self._warn("disk", said)
-        self.keeps_pictures = has_room
-        self._bulletin.change(pictures="kept" if has_room and settings.save != "none" else "")
+        if has_room != self.keeps_pictures:
+            self.keeps_pictures = has_room
+            self._tell_pictures()
         self._demand_room()
+
+    def _tell_pictures(self) -> None:
+        self._bulletin.change(pictures="kept" if self.keeps_pictures and self._settings.save != "none" else "")
 
     def _demand_room(self) -> None:
         folder, least_mb = self._journal.path.parent, self._settings.least_free_mb

@@ -14,7 +14,7 @@ from edge.daemon.health import Bulletin
 from edge.daemon.models import Models
 from edge.daemon.orders import Errand, Order
 from edge.daemon.words import Say, said
-from edge.errors import ConfigurationError, ImageError, JournalError, WbcError
+from edge.errors import ConfigurationError, ImageError, JournalError, OutputError, WbcError
 from edge.journal import Journal
 from edge.line import Broken, Judged, Outcome, Passed, Told
 from edge.model import Model
@@ -61,7 +61,7 @@ class Work:
         self._drifted: set[str] = set()
         bulletin.change(drift="")
         self._tell_dropped_s = time.monotonic()
-        self._accelerator = ""
+        self._accelerator = self._no_pictures = ""
         self._take_up()
         self._tell_model()
 
@@ -212,11 +212,24 @@ class Work:
         name = sample or health.sample or self._new_sample()
         every_frame = sample is not None or health.every_frame
         if self._session is None:
-            self._session = Session(self._journal, name, model=self._model, save=self._settings.save)
+            self._session = self._opened(name)
         if (name, every_frame) != (health.sample, health.every_frame):
             opened.log_opened(self._session, every_frame)
             self._bulletin.change(sample=name, every_frame=every_frame)
         return self._session
+
+    def _opened(self, sample: str) -> Session:
+        """Open a session, without pictures where none can be kept."""
+        try:
+            return Session(self._journal, sample, model=self._model, save=self._settings.save)
+        except OutputError as error:
+            # A frame without its picture is worth more than no frame.
+            if str(error) != self._no_pictures:
+                self._no_pictures = str(error)
+                self._say("warning", f"no pictures are kept: {error}")
+                self._bulletin.failed(str(error))
+                self._journal.event("disk", f"no pictures are kept: {error}")
+            return Session(self._journal, sample, model=self._model)
 
     def finish(self, who: str = "") -> dict[str, Any]:
         """Finish the sample that is open, and log its verdict.
@@ -290,6 +303,7 @@ class Work:
         self.log_pictures()
         result = logged.result
         self._bulletin.frame(result)
+        self._bulletin.change(pictures="kept" if keeps_picture and session.keeps_pictures else "")
         for drifted in illumination.DRIFTS.intersection(result.warnings):
             self.differ(result.frame, drifted)
         so_far = session.so_far()

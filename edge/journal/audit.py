@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import msgspec
 
 from edge import __version__
+from edge.journal import chain
 from edge.journal.records import boot_id, text
 
 CHAINED = (
@@ -35,6 +36,9 @@ CHAINED = (
 )
 """Columns of an event that its digest covers."""
 
+ANCHOR = ("first_record", "last_record", "frames_digest")
+"""Columns by which an event holds on to the chain of frames; covered too, unless they are of before that chain."""
+
 
 @dataclass(frozen=True, slots=True)
 class Audit:
@@ -42,8 +46,8 @@ class Audit:
 
     Attributes
     ----------
-    events : int
-        Number of events that are chained.
+    events, frames : int
+        Number of events and frames that are chained.
     unchained : int
         Number of events of before the chain was begun, by a wbc-edge older than it.
     head : str
@@ -53,6 +57,7 @@ class Audit:
     """
 
     events: int
+    frames: int
     unchained: int
     head: str
     problems: tuple[str, ...]
@@ -95,7 +100,9 @@ def event(
     }
 
 
-def append(connection: sqlite3.Connection, row: dict[str, str | int | float | None]) -> int:
+def append(
+    connection: sqlite3.Connection, row: dict[str, str | int | float | None], gone: tuple[int, int] | None = None
+) -> int:
     """Insert an event and chain it to the one before, in the transaction that is open.
 
     Parameters
@@ -104,6 +111,9 @@ def append(connection: sqlite3.Connection, row: dict[str, str | int | float | No
         The journal.
     row : dict
         From :func:`event`.
+    gone : tuple of int, optional
+        First and last record of frames, none missing between them, that are thrown away after this in the same
+        transaction.
 
     Returns
     -------
@@ -111,6 +121,10 @@ def append(connection: sqlite3.Connection, row: dict[str, str | int | float | No
         Number of the event.
     """
     before = connection.execute("SELECT digest FROM events ORDER BY event DESC LIMIT 1").fetchone()
+    first, (last, frames_digest) = None, chain.head(connection)
+    if gone is not None:
+        (first, last), frames_digest = gone, chain.digest_of(connection, gone[1])
+    row = {**row, **dict(zip(ANCHOR, (first, last, frames_digest), strict=True))}
     columns, places = ", ".join(row), ", ".join("?" * len(row))
     number = connection.execute(f"INSERT INTO events ({columns}) VALUES ({places})", tuple(row.values())).lastrowid
     assert number is not None  # for the type checker: an INSERT that did not raise has one
@@ -127,14 +141,16 @@ def digest(previous: str, event: Mapping[str, str | int | float | None]) -> str:
     previous : str
         Digest of the event before; empty for the first.
     event : mapping
-        Its columns, at least those of :data:`CHAINED`.
+        Its columns, at least those of :data:`CHAINED` and :data:`ANCHOR`.
 
     Returns
     -------
     str
         SHA-256, hexadecimal.
     """
-    content = msgspec.json.encode([previous, *(event[column] for column in CHAINED)])
+    anchor = [event[column] for column in ANCHOR]
+    is_anchored = any(value is not None for value in anchor)
+    content = msgspec.json.encode([previous, *(event[column] for column in CHAINED), *(anchor if is_anchored else ())])
     return hashlib.sha256(content).hexdigest()
 
 
@@ -178,7 +194,7 @@ def verify(rows: Iterable[Mapping[str, str | int | float | None]], given_out: in
         problems.append(f"{_numbers(last + 1, given_out)} missing at the end")
     if not is_found:
         problems.append(f"no event has the digest {expected}")
-    return Audit(chained, unchained, previous, tuple(problems))
+    return Audit(chained, 0, unchained, previous, tuple(problems))
 
 
 def _numbers(first: int, last: int) -> str:

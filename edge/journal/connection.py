@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from edge import durable
 from edge.errors import JournalError, JournalFull, JournalLocked, JournalReadOnly
 from edge.journal import schema
 from edge.journal.faults import reported
@@ -35,7 +36,7 @@ def to_write(file: Path, timeout_s: float) -> sqlite3.Connection:
         The subclass that fits, see :meth:`edge.journal.Journal.open`.
     """
     with _accessible(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(file.parent)
         _give_to_the_folders_owner(file)
         _judge_untouched(file)
     with reported(file):

@@ -64,7 +64,7 @@ class PictureWriter:
         self.folder = Path(folder).absolute()
         self._jpeg_quality = jpeg_quality
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            durable.make_folder(self.folder)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         if not os.access(self.folder, os.W_OK | os.X_OK, effective_ids=True):
@@ -120,9 +120,7 @@ class PictureWriter:
         folder = self.folder / folder_name(sample)
         try:
             encoded = self._encoded(pixels)
-            if not folder.exists():
-                folder.mkdir(exist_ok=True)
-                durable.sync_folder(self.folder)
+            durable.make_folder(folder)
             suffix = ".png" if self._jpeg_quality is None else ".jpg"
             return FinishedPicture(record, kind, _write_new(folder, f"{record:06d}-{kind}", suffix, encoded))
         except OutputError as error:

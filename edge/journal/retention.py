@@ -2,7 +2,9 @@
 
 Pictures go before rows, and of the pictures the oldest first: those that are too old, then as many as the quota and the
 space that must stay free demand. A row is forgotten before its file is removed, so that none ever refers to a picture
-that is not there; a file that a power cut left without its row goes at the next time. Whatever goes is logged.
+that is not there; what is to be removed is written down in the same step, so that a power cut between the two leaves
+nothing behind. Only what this journal itself forgot is ever removed: a picture that it does not know may be that of
+another journal, or of this one's predecessor. Whatever goes is logged.
 """
 
 from __future__ import annotations
@@ -10,8 +12,8 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from edge.journal import audit
@@ -33,9 +35,6 @@ WITH pauses AS (
 )
 SELECT record FROM ages WHERE age_s > :age_s ORDER BY record
 """
-
-_ORPHAN_AGE_S = 3_600.0
-"""A picture is written before it is logged, but never an hour before."""
 
 _BATCH = 200
 
@@ -74,16 +73,22 @@ class Pruned:
         How many.
     picture_bytes : int
         What the pictures took.
+    problem : str
+        Why a picture could not be removed, which stays in its row then; empty when none was refused.
     """
 
     pictures: int = 0
     frames: int = 0
     picture_bytes: int = 0
+    problem: str = ""
 
     def __add__(self, other: Pruned) -> Pruned:
         """Add up."""
         return Pruned(
-            self.pictures + other.pictures, self.frames + other.frames, self.picture_bytes + other.picture_bytes
+            self.pictures + other.pictures,
+            self.frames + other.frames,
+            self.picture_bytes + other.picture_bytes,
+            self.problem or other.problem,
         )
 
 
@@ -126,7 +131,7 @@ def prune(
         When the journal cannot be written; nothing that it refers to is gone then.
     """
     now_s = time.time() if now_s is None else now_s
-    gone = Pruned()
+    gone = _remove(journal)
     kept = list(_pictures(journal, policy.reviewed_first))
     if policy.picture_days is not None:
         older = set(_older(journal, policy.picture_days, now_s))
@@ -135,15 +140,13 @@ def prune(
         kept = [picture for picture in kept if picture not in set(old)]
     if policy.picture_mb is not None:
         excess = sum(picture.size_bytes for picture in kept) - policy.picture_mb * 1e6
-        chosen = _enough(kept, excess)
-        gone += _forget(journal, chosen, f"over {policy.picture_mb:g} MB")
-        kept = kept[len(chosen) :]
+        gone += _forget_enough(journal, kept, excess, f"over {policy.picture_mb:g} MB")
+        kept = list(_pictures(journal, policy.reviewed_first))
     if policy.free_mb is not None:
         missing = (policy.free_mb - free_mb(journal.path.parent)) * 1e6
-        gone += _forget(journal, _enough(kept, missing), f"less than {policy.free_mb:g} MB are free")
+        gone += _forget_enough(journal, kept, missing, f"less than {policy.free_mb:g} MB are free")
     if policy.frame_days is not None:
         gone += _forget_frames(journal, _older(journal, policy.frame_days, now_s), policy.frame_days)
-    _remove_orphans(journal, now_s)
     return gone
 
 
@@ -172,20 +175,64 @@ def _enough(pictures: list[_Kept], excess_bytes: float) -> list[_Kept]:
     return chosen
 
 
+def _forget_enough(journal: Journal, pictures: list[_Kept], excess_bytes: float, why: str) -> Pruned:
+    """Forget the first pictures until so much is gone: in the place of one that cannot be removed the next goes."""
+    gone = Pruned()
+    while chosen := _enough(pictures, excess_bytes - gone.picture_bytes):
+        gone += _forget(journal, chosen, why)
+        pictures = pictures[len(chosen) :]
+    return gone
+
+
 def _forget(journal: Journal, pictures: list[_Kept], why: str) -> Pruned:
+    gone = Pruned()
     for start in range(0, len(pictures), _BATCH):
-        batch = pictures[start : start + _BATCH]
+        batch = [(each.record, each.kind) for each in pictures[start : start + _BATCH]]
         with journal.transaction() as connection:
             connection.executemany(
-                "DELETE FROM pictures WHERE record = ? AND kind = ?", [(each.record, each.kind) for each in batch]
+                "INSERT INTO removals SELECT record, kind, path, ? FROM pictures WHERE record = ? AND kind = ?",
+                [(why, *each) for each in batch],
             )
-            first, last = min(each.record for each in batch), max(each.record for each in batch)
-            detail = f"{len(batch)} pictures of records {first} to {last}: {why}"
-            audit.append(connection, audit.event("pruned", detail))
-        for each in batch:
-            with suppress(OSError):
-                each.file.unlink()
-    return Pruned(pictures=len(pictures), picture_bytes=sum(picture.size_bytes for picture in pictures))
+            connection.executemany("DELETE FROM pictures WHERE record = ? AND kind = ?", batch)
+        gone += _remove(journal)
+    return gone
+
+
+def _remove(journal: Journal) -> Pruned:
+    """Remove the files of forgotten pictures, also those that a power cut left; log what went, keep what cannot go."""
+    with journal.transaction() as connection:
+        rows = connection.execute("SELECT * FROM removals ORDER BY why, record, kind").fetchall()
+    gone = Pruned()
+    for why, forgotten in groupby(rows, key=lambda row: str(row["why"])):
+        removed, refused = [], []
+        for row in forgotten:
+            try:
+                gone += Pruned(1, picture_bytes=_unlink(journal.path.parent / row["path"]))
+                removed.append((row["record"], row["kind"]))
+            except OSError as error:
+                gone += Pruned(problem=f"{row['path']}: {error.strerror or error}")
+                refused.append((row["record"], row["kind"]))
+        with journal.transaction() as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO pictures SELECT record, kind, path FROM removals WHERE record = ? AND kind = ?",
+                refused,
+            )
+            connection.executemany("DELETE FROM removals WHERE record = ? AND kind = ?", removed + refused)
+            if removed:
+                records = [record for record, _ in removed]
+                detail = f"{len(removed)} pictures of records {min(records)} to {max(records)}: {why}"
+                audit.append(connection, audit.event("pruned", detail))
+    return gone
+
+
+def _unlink(file: Path) -> int:
+    """Remove a file and say how many bytes it took; one that is not there is as gone as it can be."""
+    try:
+        size_bytes = file.stat().st_size
+        file.unlink()
+    except FileNotFoundError:
+        return 0
+    return size_bytes
 
 
 def _older(journal: Journal, days: float, now_s: float) -> list[int]:
@@ -197,22 +244,22 @@ def _older(journal: Journal, days: float, now_s: float) -> list[int]:
 def _forget_frames(journal: Journal, records: list[int], days: float) -> Pruned:
     old = [picture for picture in _pictures(journal, reviewed_first=False) if picture.record in set(records)]
     gone = _forget(journal, old, f"frames older than {days:g} days")
+    # What still has a picture stays with it: the journal must not lose sight of a file that is there.
+    still = {picture.record for picture in _pictures(journal, reviewed_first=False)}
+    records = [record for record in records if record not in still]
     for start in range(0, len(records), _BATCH):
-        batch = [(record,) for record in records[start : start + _BATCH]]
+        batch = records[start : start + _BATCH]
         with journal.transaction() as connection:
+            for first, last in _stretches(batch):
+                detail = f"{last - first + 1} frames, records {first} to {last}: older than {days:g} days"
+                audit.append(connection, audit.event("pruned", detail), gone=(first, last))
             for table in ("tiles", "reviews", "frames"):
-                connection.executemany(f"DELETE FROM {table} WHERE record = ?", batch)
-            detail = f"{len(batch)} frames, records {batch[0][0]} to {batch[-1][0]}: older than {days:g} days"
-            audit.append(connection, audit.event("pruned", detail))
+                connection.executemany(f"DELETE FROM {table} WHERE record = ?", [(record,) for record in batch])
     return gone + Pruned(frames=len(records))
 
 
-def _remove_orphans(journal: Journal, now_s: float) -> None:
-    """Remove the pictures that no row refers to: a power cut between a row's end and its file's leaves such."""
-    folder = journal.path.parent / "pictures"
-    with journal.transaction() as connection:
-        known = {journal.path.parent / row["path"] for row in connection.execute("SELECT path FROM pictures")}
-    for file in folder.glob("*/*-*.jpg"):
-        with suppress(OSError):
-            if file not in known and now_s - file.stat().st_mtime > _ORPHAN_AGE_S:
-                file.unlink()
+def _stretches(records: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield first and last of each stretch of numbers without a gap: the chain of frames goes on after each."""
+    for _, group in groupby(enumerate(records), key=lambda placed: placed[1] - placed[0]):
+        stretch = [record for _, record in group]
+        yield stretch[0], stretch[-1]

@@ -123,7 +123,29 @@ ALTER TABLE tiles ADD COLUMN height_px INTEGER NOT NULL DEFAULT 0;
 UPDATE tiles SET height_px = width_px;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4 = """
+-- Pictures that are forgotten, until their files are removed.
+CREATE TABLE removals (
+    record INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    path TEXT NOT NULL,
+    why TEXT NOT NULL,
+    PRIMARY KEY (record, kind)
+) STRICT, WITHOUT ROWID;
+"""
+
+_VERSION_5 = """
+ALTER TABLE frames ADD COLUMN digest TEXT;
+
+-- The last frame of an event's time; of one that throws frames away, the first and the last of those.
+ALTER TABLE events ADD COLUMN first_record INTEGER;
+ALTER TABLE events ADD COLUMN last_record INTEGER;
+ALTER TABLE events ADD COLUMN frames_digest TEXT;
+
+CREATE INDEX events_by_last_record ON events (last_record);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
 
 
 @contextmanager
@@ -143,6 +165,22 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read all inside the block as of one moment, while others write.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        In autocommit mode.
+    """
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def version(connection: sqlite3.Connection, path: Path) -> int:

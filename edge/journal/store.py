@@ -8,12 +8,13 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 from edge import __version__
 from edge.errors import RecordNotFound
-from edge.journal import audit, backup, connection, integrity
+from edge.journal import audit, backup, chain, connection, integrity
 from edge.journal.audit import Audit
 from edge.journal.faults import readable, reported
 from edge.journal.records import (
@@ -29,7 +30,7 @@ from edge.journal.records import (
     text,
     tile_rows,
 )
-from edge.journal.schema import transaction
+from edge.journal.schema import snapshot, transaction
 from edge.result import FrameResult, SampleResult
 
 _PAGE = 256
@@ -157,6 +158,7 @@ class Journal:
             record = self._insert("frames", row)
             tiles = tile_rows(record, result.tiles)
             self._connection.executemany(_INSERT_TILE, tiles)
+            chain.seal(self._connection, record)
         return record
 
     def record_failure(self, sample_id: int, frame_name: str, error: Exception) -> int:
@@ -243,7 +245,7 @@ class Journal:
         RecordNotFound
             When there is no such record.
         """
-        said = f"record {record}: {label}" + (f", {note}" if note else "")
+        said = chain.review_said(record, label, note)
         with self.transaction() as connection:
             connection.execute(
                 "INSERT INTO reviews VALUES (?, ?, ?, ?, ?) ON CONFLICT (record) DO UPDATE SET"
@@ -268,8 +270,7 @@ class Journal:
             When there is no such sample.
         """
         reason = None if result.reason is None else text(result.reason)
-        summary = result.verdict if reason is None else f"{result.verdict} ({reason})"
-        detail = f"{summary}, {result.frames} frames, {result.indeterminate} indeterminate"
+        detail = chain.verdict_said(text(result.verdict), reason, result.frames, result.indeterminate)
         with self.transaction():
             audit.append(self._connection, audit.event("verdict", detail, sample_id))
             self._connection.execute(
@@ -341,6 +342,18 @@ class Journal:
             raise RecordNotFound(f"record {record}", "the journal has no such record", "See `wbc-edge log list`.")
         return page[0]
 
+    def count(self, sample_id: int) -> int:
+        """Count the frames that are logged for a sample, by whichever process.
+
+        Parameters
+        ----------
+        sample_id : int
+            Number of the sample.
+        """
+        with reported(self.path):
+            counted = self._connection.execute("SELECT count(*) FROM frames WHERE sample = ?", (sample_id,))
+            return int(counted.fetchone()[0])
+
     def samples(self) -> list[SampleRecord]:
         """Return the samples in the order in which they were begun."""
         with reported(self.path):
@@ -375,7 +388,7 @@ class Journal:
         return integrity.problems(self._connection, self.path)
 
     def audit(self, expected: str | None = None) -> Audit:
-        """Follow the chain of the events and say where it is broken.
+        """Follow the chains of events and frames, and say where they are broken.
 
         Parameters
         ----------
@@ -387,10 +400,12 @@ class Journal:
         Audit
             What was found.
         """
-        with reported(self.path):
+        with reported(self.path), snapshot(self._connection):
             given_out = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
             rows = self._connection.execute("SELECT * FROM events ORDER BY event")
-            return audit.verify((dict(row) for row in rows), given_out["seq"] if given_out else 0, expected)
+            events = audit.verify((dict(row) for row in rows), given_out["seq"] if given_out else 0, expected)
+            frames, problems = chain.follow(self._connection)
+        return replace(events, frames=frames, problems=(*events.problems, *problems))
 
     def back_up(self, target: str | os.PathLike[str]) -> int:
         """Copy the journal as it is at this moment to another file, while others write.

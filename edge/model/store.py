@@ -250,7 +250,7 @@ class Store:
     def _changing(self) -> Iterator[None]:
         """Let one process at a time change the folder."""
         try:
-            self._make_folder()
+            durable.make_folder(self.folder)
             descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 self._lock(descriptor)
@@ -273,13 +273,3 @@ class Store:
                 if time.monotonic() > until_s:
                     raise OutputError(f"models {self.folder}", "are being changed by another", "Try again") from error
                 time.sleep(0.05)
-
-    def _make_folder(self) -> None:
-        if self.folder.is_dir():
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if os.geteuid() == 0:
-            # Made by sudo, it is the service's all the same, which must be able to roll back: as is the folder around.
-            around = self.folder.parent.stat()
-            os.chown(self.folder, around.st_uid, around.st_gid)
-        durable.sync_folder(self.folder.parent)

@@ -131,6 +131,23 @@ def test_a_sample_is_continued_where_its_journal_ends(journal, scripted, model, 
     assert last.decided.probabilities == pytest.approx(at_once.decided.probabilities)
 
 
+def test_the_verdict_counts_what_another_process_logged_for_the_sample_meanwhile(journal, scripted, model, cells):
+    with Session(journal, "S-1", model=model) as one, Session(journal, "S-1", model=model) as other:
+        *_, of_other = run(scripted(cells, BLANK), other)
+        *_, finished = run(scripted(cells), one)
+    assert (of_other.decided.frames, finished.decided.frames) == (2, 3)
+    assert journal.samples()[0].result == finished.decided
+    assert Session(journal, "S-1", model=model).so_far() == finished.decided
+
+
+def test_of_a_sample_without_a_frame_no_verdict_is_logged(journal, scripted, model):
+    with Session(journal, "S-1", model=model) as session:
+        _, finished = run(scripted(ImageError("torn.png")), session)
+    assert (finished.decided.verdict, finished.decided.frames) == (INDETERMINATE, 0)
+    assert journal.samples()[0].result is None
+    assert "verdict" not in events(journal)
+
+
 def test_frames_that_no_model_or_another_one_judged_do_not_count(journal, scripted, model, cells):
     with Session(journal, "S-1") as session:
         list(run(scripted(cells), session))

@@ -23,6 +23,17 @@ def test_a_file_is_replaced_and_nothing_lies_beside_it(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes folders for others")
+def test_what_root_makes_belongs_to_whom_the_folder_around_belongs(tmp_path: Path) -> None:
+    os.chown(tmp_path, 1234, 5678)
+    durable.make_folder(tmp_path / "one" / "two")
+    made = [(folder.stat().st_uid, folder.stat().st_gid) for folder in (tmp_path / "one", tmp_path / "one" / "two")]
+    assert made == [(1234, 5678)] * 2
+    os.chown(tmp_path / "one", 0, 0)
+    durable.make_folder(tmp_path / "one")
+    assert (tmp_path / "one").stat().st_uid == 0, "one that is there stays whose it is"
+
+
 def test_permissions_are_those_asked_for_or_those_of_before(tmp_path: Path) -> None:
     path = tmp_path / "file"
     before = os.umask(0o077)

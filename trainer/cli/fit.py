@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from edge import RESEARCH_USE_ONLY
-from edge.cli.options import json_option
+from edge.cli.options import Number, json_option
 from edge.cli.output import say, write, write_json
 from edge.cli.program import only_our_lines
 
@@ -64,7 +64,7 @@ A manifest is a CSV file in UTF-8 with a row a field and the columns
     "--learning-rate",
     default=4e-3,
     show_default=True,
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Number(0, 1, min_open=True),
     help="Highest rate of the schedule.",
 )
 @click.option(

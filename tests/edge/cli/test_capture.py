@@ -6,9 +6,12 @@ import pytest
 
 from edge import RESEARCH_USE_ONLY
 from edge.camera.attached import AttachedCamera
+from edge.capture import Finished
 from edge.cli import options
+from edge.cli.report import TableReport
 from edge.errors import CameraNotFound
 from edge.journal import Journal
+from edge.result import SampleResult
 
 
 def test_a_program_gets_an_object_a_frame_and_one_for_the_sample(simulate, journal):
@@ -116,6 +119,10 @@ def test_the_only_camera_attached_is_used_and_told(monkeypatch, capsys, tmp_path
         (["--camera", "sim", "--um-per-px", "nan"], 3, "pixel size"),
         (["--camera", "sim", "--size", "big"], 2, "2560x1920"),
         (["--camera", "sim", "--count", "0"], 2, "--count"),
+        (["--camera", "sim", "--interval", "nan"], 2, "--interval"),
+        (["--camera", "sim", "--interval", "inf"], 2, "--interval"),
+        (["--camera", "sim", "--timeout", "nan"], 2, "--timeout"),
+        (["--camera", "sim", "--timeout", "1e5"], 2, "--timeout"),
         (["--camera", "sim", "--sample", " "], 2, "empty"),
     ],
 )
@@ -126,6 +133,12 @@ def test_what_cannot_be_is_told_in_a_line_with_its_own_code(arguments, code, nam
     assert ran.out == ""
     if code != 2:
         assert len(ran.err.splitlines()) == 1 or ran.err.startswith("Logging to")
+
+
+def test_a_class_of_a_model_cannot_drive_the_terminal(capsys):
+    decided = SampleResult("S-1", "ALL\x1b[2J", "no\x07reason", {"ALL\x1b[2J": 0.9}, 1, 0)
+    TableReport(lambda: None).finished(Finished("S-1", 1, decided))
+    assert capsys.readouterr().out.startswith("\nSample S-1: ALL\ufffd[2J (no\ufffdreason); ALL\ufffd[2J 0.90")
 
 
 def test_the_environment_sets_options(wbc, monkeypatch):

@@ -1,10 +1,13 @@
 """`wbc-edge model` lists, shows and verifies models, bundled ones and the user's own."""
 
 import os
+from dataclasses import replace
 
+import msgspec
 import pytest
 
-from edge.model import shelf
+from edge.cli import options
+from edge.model import bundle, shelf
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +36,28 @@ def test_a_model_is_shown_with_its_card_and_its_licence(wbc):
     shown = wbc("model", "show", "mine").out
     assert described["training"]["licence"] in shown
     assert described["model"] in shown
+
+
+def test_what_a_bundle_says_cannot_drive_the_terminal(wbc, monkeypatch):
+    found = bundle.read(shelf.find(None))
+    told = msgspec.structs.replace(found.description, version="1\x1b[31m", classes=("ALL\x1b[2J", "MM", "normal"))
+    evil = replace(found, card="# Card\n\x1b]0;owned\x07 of\ta model", description=told)
+    monkeypatch.setattr(bundle, "read", lambda _: evil)
+    shown = wbc("model", "show", "mine").out
+    assert "# Card\n\ufffd]0;owned\ufffd of" in shown
+    assert not any(letter in shown for letter in "\x1b\x07")
+    assert "\x1b" not in wbc("model", "list").out
+
+
+def test_a_user_without_a_home_has_models_beside_the_journal(wbc, monkeypatch, tmp_path):
+    for variable in ("WBC_EDGE_MODELS", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda _: {}["nobody of that number"])
+    monkeypatch.setenv("WBC_EDGE_STATE", str(tmp_path / "state"))
+    assert options.model_folder() == tmp_path / "state" / "models"
+    assert wbc("model", "list").code == 0
+    assert wbc("capture", "--classify", "--camera", "sim", "--size", "640x480", "--count", "1").code == 0
 
 
 def test_verify_runs_the_self_test(wbc):

@@ -67,6 +67,15 @@ def test_a_full_disk_under_the_output_is_told(process, journal):
     assert len(logged(journal)[0]) == 1
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full device")  # noqa: PTH110
+@pytest.mark.parametrize("asked", [["--help"], ["log", "list", "--help"], ["--version"]])
+def test_help_that_a_full_disk_does_not_take_is_told(asked, process):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        ran = process(*asked, stdout=full)
+    assert ran.code == 50
+    assert ran.err == "wbc-edge: standard output: No space left on device. Free some space there\n"
+
+
 def test_tables_and_errors_do_not_mix(process, fields):
     ran = process("classify", fields, "--um-per-px", 0.1, env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"})
     assert ran.code == 20

@@ -290,6 +290,23 @@ def test_the_picture_of_the_last_frame_is_logged_without_a_further_one(service: 
     one.until(is_logged)
 
 
+def test_where_no_picture_can_be_kept_the_frames_are_logged_and_that_is_told_once(
+    service: Callable[..., Running],
+) -> None:
+    one = service('camera = "sim:MM"\nsize = "640x480"\nsave = "frames"\n')
+    one.told("READY=1")
+    assert one.ask("status")["pictures"] == "kept"
+    (one.folder / "state" / "pictures").write_text("a file where a folder should be", encoding="utf-8")
+    one.ask("frame", "S-1")
+    one.ask("frame", "S-2")
+    assert one.ask("status")["pictures"] == ""
+    log = one.end()
+    assert log.count("no pictures are kept") == 1
+    with one.journal() as journal:
+        assert [record.sample for record in journal.frames()] == ["S-1", "S-2"]
+        assert [event.kind for event in journal.events() if "no pictures" in event.detail] == ["disk"]
+
+
 def test_it_throws_away_what_its_configuration_no_longer_keeps(service: Callable[..., Running]) -> None:
     settings = 'camera = "sim:MM"\nsize = "640x480"\nsave = "frames"\n'
     one = service(settings)

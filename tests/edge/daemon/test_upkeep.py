@@ -118,6 +118,22 @@ def test_which_pictures_go_first_is_configured(journal: Journal, picture: Callab
     assert left == ([1] if first == "unreviewed" else [3])
 
 
+def test_pictures_that_cannot_be_removed_are_kept_and_that_is_told_once(
+    journal: Journal, picture: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    picture(3)
+    upkeep, said = begun(journal, Disk(1000), keep_picture_mb=1)
+    monkeypatch.setattr(Path, "unlink", refused)
+    upkeep.prune()
+    upkeep.prune()
+    assert all(record.pictures for record in journal.frames())
+    assert said == ["disk: a picture cannot be removed: pictures/S-1/000001-frame.jpg: Permission denied"]
+    assert kinds(journal) == ["disk"]
+
+
 class Clocks:
     """A wall clock that can be set, and one that cannot."""
 

@@ -92,9 +92,9 @@ def test_events_of_before_the_trail_stay_and_the_trail_begins_after_them(
     assert (whole.events, whole.unchained, whole.problems) == (1, 1, ())
 
 
-@given(st.dictionaries(st.sampled_from(audit.CHAINED), st.none() | st.integers() | st.text(max_size=3)))
+@given(st.dictionaries(st.sampled_from(audit.CHAINED + audit.ANCHOR), st.none() | st.integers() | st.text(max_size=3)))
 def test_every_column_counts_in_the_digest(changes: dict[str, str | int | None]) -> None:
-    event: dict[str, str | int | float | None] = dict.fromkeys(audit.CHAINED, "as it was")
+    event: dict[str, str | int | float | None] = dict.fromkeys(audit.CHAINED + audit.ANCHOR, "as it was")
     changed = {**event, **changes}
     assert (audit.digest("", changed) == audit.digest("", event)) == (changed == event)
     assert audit.digest("", event) != audit.digest("another", event)

@@ -120,15 +120,51 @@ def test_what_goes_is_logged(aged: Path) -> None:
     ]
 
 
-def test_a_file_without_a_row_goes_once_it_cannot_be_new(aged: Path) -> None:
-    folder = aged.parent / "pictures" / "S1"
-    old, new, other = folder / "000099-frame.jpg", folder / "000100-frame.jpg", folder / "notes.txt"
-    for file in (old, new, other):
-        file.write_bytes(b"x")
-    os.utime(old, (NOW_S - 7200, NOW_S - 7200))
-    os.utime(new, (NOW_S, NOW_S))
-    pruned(aged)
-    assert (old.exists(), new.exists(), other.exists()) == (False, True, True)
+def test_a_picture_that_the_journal_does_not_know_stays_however_old(aged: Path) -> None:
+    """The journal was damaged and moved aside, or another one is beside it: their pictures are nobody's to remove."""
+    aged.rename(aged.with_name("damaged.sqlite3"))
+    pictures = sorted((aged.parent / "pictures").rglob("*.jpg"))
+    for picture in pictures:
+        os.utime(picture, (NOW_S - 365 * DAY_S, NOW_S - 365 * DAY_S))
+    assert pruned(aged, picture_mb=0, picture_days=1, free_mb=1e9) == Pruned()
+    assert sorted((aged.parent / "pictures").rglob("*.jpg")) == pictures
+
+
+def test_what_a_power_cut_left_forgotten_but_not_removed_goes_at_the_next_time(
+    aged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as power:
+        power.setattr(Path, "unlink", cut)
+        with pytest.raises(KeyboardInterrupt):
+            pruned(aged, picture_days=6.5)
+    assert pruned(aged).pictures == 3
+    assert left(aged)[1] == list(RECORDS)[3:]
+    with Journal.open_read_only(aged) as journal:
+        assert journal.events()[-1].detail == "3 pictures of records 1 to 3: older than 6.5 days"
+
+
+def test_a_picture_that_cannot_be_removed_stays_in_its_row_and_the_next_goes_in_its_place(
+    aged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = Path.unlink
+
+    def refused(file: Path) -> None:
+        if file.name.startswith(("000001", "000004")):
+            raise PermissionError(13, "Permission denied")
+        unlink(file)
+
+    with monkeypatch.context() as others:
+        others.setattr(Path, "unlink", refused)
+        gone = pruned(aged, picture_mb=6.5 * size_mb(aged))
+        assert (gone.pictures, gone.problem) == (4, "pictures/S1/000001-frame.jpg: Permission denied")
+        assert left(aged)[1] == [1, 2, 3, 4, 9, 10]
+        assert pruned(aged, frame_days=6.5).frames == 2
+        assert left(aged) == ([1, *range(4, 11)], [1, 4, 9, 10])
+    assert pruned(aged, frame_days=6.5).frames == 1
+    assert left(aged) == ([*range(4, 11)], [4, 9, 10])
 
 
 def test_a_review_is_kept_with_the_frame_and_in_the_trail(aged: Path) -> None:
