@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert import portable
-from convert.errors import ExportRefused
-from convert.network import reason
+from convert.errors import ExportRefused, reason
 from edge import RESEARCH_USE_ONLY, __version__
 from edge.errors import NetworkNotFound, OutputError
 from edge.model.bundle import Bundle

@@ -12,19 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.errors import NetworkUnreadable
+from convert import savedmodel
+from convert.errors import NetworkUnreadable, reason
+from convert.savedmodel import ONE_INPUT
 
 _LARGEST_BYTES = 1 << 30
 _CHUNK = 256
-_HARMFUL = frozenset(
-    {"EagerPyFunc", "PyFunc", "PyFuncStateless", "ReadFile", "WriteFile", "MatchingFiles", "TFRecordReaderV2"}
-    | {"WholeFileReaderV2", "TextLineReaderV2", "DebugIdentityV2", "PrintV2", "TextFileWriterV2", "ExecuteTPUEmbedding"}
-    | {"InitializeTableFromTextFileV2", "Save", "SaveSlices", "RpcCall", "RpcClient"}
-)
-"""Operations that reach out of a graph: to files, to Python, to the network."""
-
 _RENAMING = frozenset({"Identity", "IdentityN", "StopGradient"})
-_ONE_INPUT = "One input of square BGR or RGB tiles is needed, (n, side, side, 3)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +106,7 @@ def load(path: Path, preprocessing: Preprocessing | None = None) -> Network:
         When it is no such network.
     """
     return (
-        freeze(_saved_model(path), path, preprocessing)
+        freeze(savedmodel.load(path), path, preprocessing)
         if path.is_dir()
         else of_keras(_keras(path), path, preprocessing)
     )
@@ -142,7 +136,7 @@ def of_keras(model: Any, path: Path, preprocessing: Preprocessing | None = None)
     """
     shapes = [tuple(shown.shape) for shown in model.inputs]
     if len(shapes) != 1:
-        raise NetworkUnreadable(f"network {path}", f"has {len(shapes)} inputs", _ONE_INPUT)
+        raise NetworkUnreadable(f"network {path}", f"has {len(shapes)} inputs", ONE_INPUT)
     frozen = freeze((lambda tiles: model(tiles, training=False), shapes[0]), path, preprocessing)
     plain = preprocessing in (None, Preprocessing()) and len(model.outputs) == 2
     return Network(frozen.function, frozen.tile_px, frozen.classes, model if plain else None)
@@ -178,38 +172,6 @@ def _refuse_hostile_archive(path: Path) -> None:
         raise NetworkUnreadable(f"network {path}", f"claims to unpack to {size_bytes} bytes")
 
 
-def _saved_model(path: Path) -> tuple[Callable[[Any], Any], tuple[int | None, ...]]:
-    import tensorflow as tf
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    description = saved_model_pb2.SavedModel()
-    try:
-        description.ParseFromString((path / "saved_model.pb").read_bytes())
-    except Exception as error:
-        # google.protobuf's DecodeError, and OSError.
-        raise NetworkUnreadable(f"network {path}", f"is no SavedModel: {reason(error)}") from error
-    for graph in (meta.graph_def for meta in description.meta_graphs):
-        nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-        # Loading a SavedModel runs what initialises it, and the converter folds what is constant.
-        if harmful := sorted({node.op for node in nodes} & _HARMFUL):
-            raise NetworkUnreadable(
-                f"network {path}", f"reaches out of itself by {', '.join(harmful)}", "Do not use it"
-            )
-    try:
-        loaded = tf.saved_model.load(str(path))
-        signature = loaded.signatures["serving_default"]
-        (shown,) = signature.structured_input_signature[1].values()
-    except Exception as error:
-        raise NetworkUnreadable(f"network {path}", f"cannot be loaded: {reason(error)}", _ONE_INPUT) from error
-    name = next(iter(signature.structured_input_signature[1]))
-
-    def called(tiles: Any) -> Any:
-        # A variable lives as long as what was loaded.
-        return list(signature(**{name: tiles}).values()), loaded
-
-    return lambda tiles: called(tiles)[0], tuple(shown.shape)
-
-
 def freeze(
     source: tuple[Callable[[Any], Any], tuple[int | None, ...]], path: Path, preprocessing: Preprocessing | None = None
 ) -> Network:
@@ -239,7 +201,7 @@ def freeze(
 
     called, shape = source
     if len(shape) != 4 or shape[3] != 3 or shape[1] != shape[2] or not shape[1]:
-        raise NetworkUnreadable(f"network {path}", f"takes an input of shape {shape}", _ONE_INPUT)
+        raise NetworkUnreadable(f"network {path}", f"takes an input of shape {shape}", ONE_INPUT)
     wanted = preprocessing or Preprocessing()
     signature = tf.TensorSpec((None, *shape[1:]), tf.float32, name="tiles")
     try:
@@ -294,8 +256,3 @@ def _behind(tensor: Any) -> Any:
     while tensor.op.type in _RENAMING:
         tensor = tensor.op.inputs[tensor.value_index]
     return tensor
-
-
-def reason(error: Exception) -> str:
-    """Take the first line of what a library says."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
