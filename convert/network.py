@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,6 +18,7 @@ from convert.savedmodel import ONE_INPUT
 
 _LARGEST_BYTES = 1 << 30
 _CHUNK = 256
+_LOGITS = "logits"
 _RENAMING = frozenset({"Identity", "IdentityN", "StopGradient"})
 
 
@@ -52,6 +53,8 @@ class Network:
         Side of a tile.
     classes : int
         Number of logits.
+    is_as_given : bool
+        Its outputs were logits and embedding, in this order, and nothing was cut off.
     keras : keras.Model or None
         The Keras network of that function, which fine-tuning needs; None where there is none.
     """
@@ -59,6 +62,7 @@ class Network:
     function: Any
     tile_px: int
     classes: int
+    is_as_given: bool = False
     keras: Any = None
 
     def run(self, tiles: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -84,7 +88,7 @@ class Network:
         return logits, embeddings
 
 
-def load(path: Path, preprocessing: Preprocessing | None = None) -> Network:
+def load(path: Path, preprocessing: Preprocessing | None = None, classes: int | None = None) -> Network:
     """Load a network without running any code from its file.
 
     Parameters
@@ -93,12 +97,14 @@ def load(path: Path, preprocessing: Preprocessing | None = None) -> Network:
         A ``.keras`` file or the folder of a SavedModel.
     preprocessing : Preprocessing, optional
         What stands between a tile's bytes and the network's input.
+    classes : int, optional
+        Number of classes, by which the logits are known among outputs that are named otherwise.
 
     Returns
     -------
     Network
-        With outputs logits and embedding. Of a network with one output these are what goes into its softmax, if it
-        has one, and into its last dense layer.
+        With outputs logits and embedding. Logits are what goes into the softmax of the first output, if it has one; of
+        a network with one output the embedding is what goes into its last dense layer.
 
     Raises
     ------
@@ -106,13 +112,13 @@ def load(path: Path, preprocessing: Preprocessing | None = None) -> Network:
         When it is no such network.
     """
     return (
-        freeze(savedmodel.load(path), path, preprocessing)
+        freeze(savedmodel.load(path), path, preprocessing, classes)
         if path.is_dir()
-        else of_keras(_keras(path), path, preprocessing)
+        else of_keras(_keras(path), path, preprocessing, classes)
     )
 
 
-def of_keras(model: Any, path: Path, preprocessing: Preprocessing | None = None) -> Network:
+def of_keras(model: Any, path: Path, preprocessing: Preprocessing | None = None, classes: int | None = None) -> Network:
     """Freeze a Keras network.
 
     Parameters
@@ -123,6 +129,8 @@ def of_keras(model: Any, path: Path, preprocessing: Preprocessing | None = None)
         Where it is from, for the message.
     preprocessing : Preprocessing, optional
         What stands between a tile's bytes and the network's input.
+    classes : int, optional
+        See :func:`load`.
 
     Returns
     -------
@@ -137,9 +145,9 @@ def of_keras(model: Any, path: Path, preprocessing: Preprocessing | None = None)
     shapes = [tuple(shown.shape) for shown in model.inputs]
     if len(shapes) != 1:
         raise NetworkUnreadable(f"network {path}", f"has {len(shapes)} inputs", ONE_INPUT)
-    frozen = freeze((lambda tiles: model(tiles, training=False), shapes[0]), path, preprocessing)
-    plain = preprocessing in (None, Preprocessing()) and len(model.outputs) == 2
-    return Network(frozen.function, frozen.tile_px, frozen.classes, model if plain else None)
+    frozen = freeze((lambda tiles: model(tiles, training=False), shapes[0]), path, preprocessing, classes)
+    plain = preprocessing in (None, Preprocessing()) and frozen.is_as_given
+    return replace(frozen, keras=model if plain else None)
 
 
 def _keras(path: Path) -> Any:
@@ -173,7 +181,10 @@ def _refuse_hostile_archive(path: Path) -> None:
 
 
 def freeze(
-    source: tuple[Callable[[Any], Any], tuple[int | None, ...]], path: Path, preprocessing: Preprocessing | None = None
+    source: tuple[Callable[[Any], Any], tuple[int | None, ...]],
+    path: Path,
+    preprocessing: Preprocessing | None = None,
+    classes: int | None = None,
 ) -> Network:
     """Make a constant graph of a function, and find logits and embedding in it.
 
@@ -185,6 +196,8 @@ def freeze(
         Where it is from, for the message.
     preprocessing : Preprocessing, optional
         What stands between a tile's bytes and the function's input.
+    classes : int, optional
+        See :func:`load`.
 
     Returns
     -------
@@ -206,12 +219,14 @@ def freeze(
     signature = tf.TensorSpec((None, *shape[1:]), tf.float32, name="tiles")
     try:
         traced = tf.function(lambda tiles: called(_prepared(tiles, wanted)), autograph=False)
-        frozen = convert_variables_to_constants_v2(traced.get_concrete_function(signature))
+        concrete = traced.get_concrete_function(signature)
+        frozen = convert_variables_to_constants_v2(concrete)
     except Exception as error:
         raise NetworkUnreadable(f"network {path}", f"cannot be traced: {reason(error)}") from error
-    logits, embedding = _head(frozen.outputs, path)
+    logits, embedding = _head(_first_the_classes(frozen.outputs, concrete.structured_outputs, path, classes), path)
     function = frozen.prune(frozen.inputs[0], [logits, embedding])
-    return Network(function, int(shape[1] or 0), int(logits.shape[-1]))
+    is_as_given = len(frozen.outputs) == 2 and logits is frozen.outputs[0]
+    return Network(function, int(shape[1] or 0), int(logits.shape[-1]), is_as_given)
 
 
 def _prepared(tiles: Any, wanted: Preprocessing) -> Any:
@@ -228,20 +243,43 @@ def _prepared(tiles: Any, wanted: Preprocessing) -> Any:
     return tf.nn.conv2d(tiles, kernel, 1, "VALID") - mean / np.float32(wanted.scale)
 
 
+def _first_the_classes(outputs: Sequence[Any], structured: Any, path: Path, classes: int | None) -> list[Any]:
+    """Put that of two outputs first which is of classes: by its place in a list, by its name, or else by its width."""
+    if len(outputs) != 2 or not isinstance(structured, dict):
+        return list(outputs)
+    # TensorFlow sorts what has names.
+    named = dict(zip(sorted(structured), outputs, strict=True))
+    if _LOGITS in named:
+        chosen = [_LOGITS]
+    elif set(named) == {"output_0", "output_1"}:
+        chosen = ["output_0"]
+    else:
+        chosen = [name for name, output in named.items() if classes is not None and output.shape[-1] == classes]
+    if len(chosen) != 1:
+        raise NetworkUnreadable(
+            f"network {path}",
+            f"has outputs {' and '.join(named)}: which one is of the classes cannot be told",
+            f"Name that one {_LOGITS!r}",
+        )
+    return sorted(outputs, key=lambda output: output is not named[chosen[0]])
+
+
 def _head(outputs: Sequence[Any], path: Path) -> tuple[Any, Any]:
     if any(len(output.shape) != 2 or not output.shape[-1] for output in outputs):
         shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
         raise NetworkUnreadable(
             f"network {path}", f"has outputs of shape {shapes}", "Its outputs must be one row a tile: (n, classes)"
         )
+    logits = _behind(outputs[0])
+    ends_in_softmax = logits.op.type == "Softmax"
+    if ends_in_softmax:
+        # The device takes the softmax: of probabilities it would be nearly the same for all classes.
+        logits = _behind(logits.op.inputs[0])
     if len(outputs) == 2:
-        return outputs[0], outputs[1]
+        return logits if ends_in_softmax else outputs[0], outputs[1]
     if len(outputs) != 1:
         found = f"has {len(outputs)} outputs"
         raise NetworkUnreadable(f"network {path}", found, "One output of classes, or logits and embedding, are needed")
-    logits = _behind(outputs[0])
-    if logits.op.type == "Softmax":
-        logits = _behind(logits.op.inputs[0])
     dense = _behind(logits.op.inputs[0]) if logits.op.type in ("BiasAdd", "AddV2", "Add") else logits
     if dense.op.type != "MatMul":
         raise NetworkUnreadable(

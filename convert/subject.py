@@ -171,7 +171,7 @@ def of_network(path: Path, told: Foreign, calibration: Path, data: Path, progres
         When network, manifest or what is said of it cannot be used.
     """
     progress("loading the network")
-    network = _network.load(path, told.preprocessing)
+    network = _network.load(path, told.preprocessing, len(told.classes))
     now = datetime.datetime.now(datetime.UTC)
     classes = len(told.classes)
     description = Description(

@@ -209,6 +209,54 @@ def test_a_classifier_that_ends_in_no_dense_layer_is_refused(tmp_path):
     assert "Dense(number of classes)" in refused(path)
 
 
+@pytest.mark.parametrize("form", ["keras", "saved_model"])
+def test_of_two_outputs_as_well_the_softmax_is_cut_off(tmp_path, tiles, form):
+    import keras
+    from keras import layers
+
+    from edge.verdict import softmax
+
+    model = classifier(lambda x: layers.Dense(3, activation="softmax", name="last")(layers.Rescaling(50.0)(x)))
+    both = keras.Model(model.input, [model.output, model.get_layer("last").input])
+    path = tmp_path / ("network.keras" if form == "keras" else "network")
+    both.save(path) if form == "keras" else both.export(path, verbose=False)
+    read = networks.load(path)
+    logits, embeddings = read.run(tiles)
+    expected = both.predict_on_batch(tiles.astype(np.float32))
+    np.testing.assert_allclose(softmax(logits), expected[0], atol=1e-4)
+    np.testing.assert_allclose(embeddings, expected[1], rtol=1e-4)
+    # Fine-tuning would teach it its probabilities.
+    assert read.keras is None
+
+
+@pytest.mark.parametrize("form", ["keras", "saved_model"])
+@pytest.mark.parametrize(("named", "classes"), [("logits", None), ("scores", 3)])
+def test_of_named_outputs_the_classes_are_known_by_name_or_by_width(tmp_path, tiles, form, named, classes):
+    import keras
+    from keras import layers
+
+    model = classifier(layers.Dense(3, name="last"))
+    outputs = {named: model.output, "embedding": model.get_layer("last").input}
+    path = tmp_path / ("network.keras" if form == "keras" else "network")
+    both = keras.Model(model.input, outputs)
+    both.save(path) if form == "keras" else both.export(path, verbose=False)
+    read = networks.load(path, classes=classes)
+    assert read.classes == 3
+    expected = model.predict_on_batch(tiles.astype(np.float32))
+    np.testing.assert_allclose(read.run(tiles)[0], expected, rtol=1e-4, atol=1e-3)
+    assert read.keras is None
+
+
+def test_of_named_outputs_that_tell_nothing_none_is_guessed(tmp_path):
+    import keras
+    from keras import layers
+
+    model = classifier(layers.Dense(3, name="last"))
+    path = tmp_path / "network"
+    keras.Model(model.input, {"b": model.output, "a": model.get_layer("last").input}).export(path, verbose=False)
+    assert "has outputs a and b" in refused(path)
+
+
 def hostile(path, marker, reach, *, form="call"):
     """Save a classifier that reaches out when it is called, or when it is loaded; it did so while it was saved."""
     import tensorflow as tf
