@@ -65,7 +65,7 @@ def _both_or_none(modes: Mapping[Path, int]) -> Iterator[list[BinaryIO]]:
     made: list[Path] = []
     try:
         with ExitStack() as opened:
-            streams = []
+            streams: list[BinaryIO] = []
             for path, mode in modes.items():
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
                 made.append(path)
