@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 from collections.abc import Callable, Sequence
@@ -153,9 +154,12 @@ def of_keras(model: Any, path: Path, preprocessing: Preprocessing | None = None,
 def _keras(path: Path) -> Any:
     import keras
 
-    _refuse_hostile_archive(path)
+    size_bytes = _refuse_hostile_archive(path)
     try:
+        _refuse_more_than_it_holds(path, size_bytes)
         return keras.models.load_model(path, compile=False, safe_mode=True)
+    except NetworkUnreadable:
+        raise
     except Exception as error:
         # On a damaged or hostile file Keras, HDF5, ZIP and JSON fail in more ways than they name.
         why, remedy = reason(error), "Give a whole .keras file, or train again"
@@ -165,7 +169,28 @@ def _keras(path: Path) -> Any:
         raise NetworkUnreadable(f"network {path}", why, remedy) from error
 
 
-def _refuse_hostile_archive(path: Path) -> None:
+def _refuse_more_than_it_holds(path: Path, size_bytes: int) -> None:
+    """Refuse a small file that describes a huge network before any memory is taken for it.
+
+    The layers are built without their variables, so that only shapes are counted.
+    """
+    import keras
+
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            parameters = keras.saving.deserialize_keras_object(config, safe_mode=True).count_params()
+    finally:
+        # Else Keras would make those variables at the end of the next scope.
+        keras.backend.clear_session()
+    # A parameter has at least a byte in the file, and four in memory.
+    if parameters > min(size_bytes, _LARGEST_BYTES // 4):
+        why = f"describes a network of {parameters} parameters, and holds {size_bytes} bytes"
+        raise NetworkUnreadable(f"network {path}", why, "Give a whole .keras file, or train again")
+
+
+def _refuse_hostile_archive(path: Path) -> int:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -178,6 +203,7 @@ def _refuse_hostile_archive(path: Path) -> None:
     size_bytes = sum(entry.file_size for entry in entries)
     if size_bytes > _LARGEST_BYTES:
         raise NetworkUnreadable(f"network {path}", f"claims to unpack to {size_bytes} bytes")
+    return size_bytes
 
 
 def freeze(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import zipfile
 from pathlib import Path
@@ -153,6 +154,36 @@ def test_an_archive_that_claims_to_be_huge_is_refused_before_it_is_unpacked(save
             part.write(bytes(32 << 20))
     assert saved.stat().st_size < 4 << 20
     assert "claims to unpack to" in refused(saved)
+
+
+def test_a_small_file_that_describes_a_huge_network_is_refused_before_memory_is_taken(saved):
+    def huge(config):
+        layer = next(layer for layer in config["config"]["layers"] if layer["class_name"] == "Dense")
+        layer["config"]["units"] = 400_000_000
+        return config
+
+    rewritten(saved, huge)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "describes a network of" in (line := refused(saved))
+    assert " parameters, and holds" in line
+    # A weight of it, of four bytes, would be 1.6 GB.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+def test_a_huge_network_whose_layers_do_not_fit_takes_no_memory_later_either(saved):
+    import keras
+
+    def torn(config):
+        layers = config["config"]["layers"]
+        next(layer for layer in layers if layer["class_name"] == "Conv2D")["config"]["filters"] = 100_000_000
+        return config
+
+    rewritten(saved, torn)
+    refused(saved)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with keras.StatelessScope():
+        pass
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
 
 
 def classifier(ending):
