@@ -6,8 +6,10 @@ looked at.
 
 from __future__ import annotations
 
+import sqlite3
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +17,6 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 import optuna
-import sqlalchemy.exc
 
 from edge.errors import OutputError
 from trainer import calibrate, dataset, figures
@@ -99,6 +100,7 @@ def search(
     found = dataset.prepare(sources, parts, settings, progress)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        _require_whole(out)
         study = _study(out, found, parts, settings)
         with shared(settings.devices):
             while (done := _done(study)) < trials:
@@ -107,8 +109,6 @@ def search(
                 tried = suggest(trial, settings)
                 study.tell(trial, loss(found, tried, Surroundings(progress=lambda *_: None)))
                 _write_best(out, study, settings)
-    except sqlalchemy.exc.DatabaseError as error:
-        raise DataError(f"search {out}", f"{STORAGE} cannot be used: {error.orig}", "Choose another folder") from error
     except OSError as error:
         raise OutputError(
             f"folder {out}", error.strerror or str(error), "Free some space, or choose another"
@@ -178,6 +178,18 @@ def loss(found: Dataset, settings: Settings, around: Surroundings) -> float:
         return float(-(judged.weights * np.log(likelihood + 1e-9)).sum())
 
     return (of(validated.held_out) + of(validated.restained)) / 2
+
+
+def _require_whole(out: Path) -> None:
+    if not (out / STORAGE).exists():
+        return
+    try:
+        with closing(sqlite3.connect(out / STORAGE)) as storage:
+            ((found, *_), *_) = storage.execute("PRAGMA quick_check(1)")
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found != "ok":
+        raise DataError(f"search {out}", f"{STORAGE} is damaged: {found}", "Choose another folder")
 
 
 def _study(out: Path, found: Dataset, parts: Parts, settings: Settings) -> optuna.Study:
