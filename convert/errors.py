@@ -33,3 +33,8 @@ class KeyUnreadable(WbcError, ValueError):
     """Raised when a file holds no private key that signs bundles."""
 
     exit_code = 74
+
+
+def reason(error: Exception) -> str:
+    """Take the first line of what a library says."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tempfile
 import warnings
 import zipfile
@@ -17,16 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert import portable
-from convert.errors import ExportRefused
-from convert.network import reason
+from convert.errors import ExportRefused, reason
 from edge import RESEARCH_USE_ONLY, __version__
 from edge.errors import NetworkNotFound, OutputError
 from edge.model.bundle import Bundle
-from edge.model.description import Kind
+from edge.model.description import Kind, Training
 
 FORMATS = ("tflite", "onnx", "bioimageio")
 
 _OPSET = 17
+_LICENCE = "LICENCE.txt"
+_NUMBERED = re.compile(r"\d+(\.\d+)*")
+"""What bioimage.io takes for a version."""
+
 _ONNX_KINDS: tuple[Kind, ...] = ("float32", "float16", "int8", "dynamic")
 _TFLITE_KINDS: tuple[Kind, ...] = ("int8", "float16", "float32", "dynamic")
 
@@ -141,6 +145,7 @@ def _container(bundle: Bundle, weights: bytes, kind: Kind) -> bytes:
         "test-tiles.npy": _npy(tiles),
         "test-logits.npy": _npy(bundle.selftest_logits[kind][:4]),
         "README.md": bundle.card.encode(),
+        _LICENCE: _licence(bundle.description.training).encode(),
     }
     # What is JSON is YAML too.
     files["rdf.yaml"] = json.dumps(_description(bundle, files), indent=2, ensure_ascii=False).encode()
@@ -151,6 +156,11 @@ def _container(bundle: Bundle, weights: bytes, kind: Kind) -> bytes:
             part.external_attr = 0o644 << 16
             archive.writestr(part, content, zipfile.ZIP_DEFLATED)
     return packed.getvalue()
+
+
+def _licence(training: Training) -> str:
+    made_of = "".join(f"- {data}\n" for data in training.data)
+    return f"What this model may be used for: {training.licence}.\n{RESEARCH_USE_ONLY}\n\nTrained on:\n{made_of}"
 
 
 def _description(bundle: Bundle, files: dict[str, bytes]) -> dict[str, Any]:
@@ -166,18 +176,26 @@ def _description(bundle: Bundle, files: dict[str, bytes]) -> dict[str, Any]:
     colours = {"type": "channel", "id": "channel", "channel_names": ["blue", "green", "red"]}
     classes = {"type": "channel", "id": "channel", "channel_names": list(described.classes)}
     return {
-        "format_version": "0.5.4",
+        "format_version": "0.5.14",
         "type": "model",
         "name": f"{described.name} {described.version}",
         "description": f"Tells {', '.join(described.classes)} apart in cells of marrow and blood. {RESEARCH_USE_ONLY}",
         "authors": [{"name": "wbc-edge"}],
         "cite": [{"text": "wbc-edge, see README.md", "url": "https://bioimage.io"}],
-        "license": "Apache-2.0",
-        "documentation": "README.md",
+        # The model's, which is not the code's: as a file, since no SPDX identifier says "research only".
+        "license": stored(_LICENCE),
+        "documentation": stored("README.md"),
         "tags": ["classification", "microscopy", "haematology"],
         "timestamp": described.created,
-        "version": __version__,
-        "config": {"wbc-edge": {"licence": described.training.licence, "um_per_px": described.um_per_px}},
+        **({"version": described.version} if _NUMBERED.fullmatch(described.version) else {}),
+        "config": {
+            "wbc-edge": {
+                "licence": described.training.licence,
+                "version": described.version,
+                "exported by": f"wbc-edge {__version__}",
+                "um_per_px": described.um_per_px,
+            }
+        },
         "inputs": [
             {
                 "id": "tiles",

@@ -106,10 +106,13 @@ def parse(network: bytes) -> Any:
     if network[4:8] != _IDENTIFIER:
         raise BundleCorrupt("the network", "is no .tflite")
     try:
-        return schema.ModelT.InitFromPackedBuf(network, 0)
+        model = schema.ModelT.InitFromPackedBuf(network, 0)
     except Exception as error:
         # On altered bytes the reader of FlatBuffers fails in more ways than it names.
         raise BundleCorrupt("the network", f"is no whole .tflite: {error}") from error
+    if not model.subgraphs or not model.subgraphs[0].operators:
+        raise BundleCorrupt("the network", "is a .tflite without a graph")
+    return model
 
 
 def pack(model: Any) -> bytes:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from convert.errors import KeyUnreadable
 from edge.errors import OutputError
@@ -20,7 +22,8 @@ def make(path: Path, name: str) -> str:
     Parameters
     ----------
     path : Path
-        File of the private key, in OpenSSH's form; must not exist. The public one gets ``.pub`` behind its name.
+        File of the private key, in OpenSSH's form; must not exist. The public one gets ``.pub`` behind its name,
+        and must not exist either.
     name : str
         Whose it is; goes behind the public key.
 
@@ -32,7 +35,7 @@ def make(path: Path, name: str) -> str:
     Raises
     ------
     OutputError
-        When a file exists, or cannot be written.
+        When a file exists, or cannot be written; none is then left that was not there.
     """
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -43,13 +46,35 @@ def make(path: Path, name: str) -> str:
     )
     public = signature.public_key(key.public_key().public_bytes_raw(), name)
     try:
-        # A key is never written over, and never readable by others, not even for a moment.
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            stream.write(secret)
-        path.with_name(f"{path.name}.pub").write_text(public + "\n", encoding="utf-8")
+        with _both_or_none({path.with_name(f"{path.name}.pub"): 0o644, path: 0o600}) as (shown, kept):
+            shown.write(f"{public}\n".encode())
+            kept.write(secret)
     except OSError as error:
-        raise OutputError(f"key {path}", error.strerror or str(error), "Choose another file") from error
+        raise OutputError(
+            f"key {error.filename or path}", error.strerror or str(error), "Choose another file"
+        ) from error
     return public
+
+
+@contextmanager
+def _both_or_none(modes: Mapping[Path, int]) -> Iterator[list[BinaryIO]]:
+    """Make files that must not exist, with their modes from the first moment; where one fails, all are taken away.
+
+    A key is never written over: not the private half, and not a public one whose private half is kept elsewhere.
+    """
+    made: list[Path] = []
+    try:
+        with ExitStack() as opened:
+            streams: list[BinaryIO] = []
+            for path, mode in modes.items():
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+                made.append(path)
+                streams.append(opened.enter_context(os.fdopen(descriptor, "wb")))
+            yield streams
+    except BaseException:
+        for path in made:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def signer(path: Path) -> Callable[[bytes], Signature]:

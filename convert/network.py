@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.errors import NetworkUnreadable
+from convert import savedmodel
+from convert.errors import NetworkUnreadable, reason
+from convert.savedmodel import ONE_INPUT
 
 _LARGEST_BYTES = 1 << 30
 _CHUNK = 256
-_HARMFUL = frozenset(
-    {"EagerPyFunc", "PyFunc", "PyFuncStateless", "ReadFile", "WriteFile", "MatchingFiles", "TFRecordReaderV2"}
-    | {"WholeFileReaderV2", "TextLineReaderV2", "DebugIdentityV2", "PrintV2", "TextFileWriterV2", "ExecuteTPUEmbedding"}
-    | {"InitializeTableFromTextFileV2", "Save", "SaveSlices", "RpcCall", "RpcClient"}
-)
-"""Operations that reach out of a graph: to files, to Python, to the network."""
-
+_LOGITS = "logits"
 _RENAMING = frozenset({"Identity", "IdentityN", "StopGradient"})
-_ONE_INPUT = "One input of square BGR or RGB tiles is needed, (n, side, side, 3)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +54,8 @@ class Network:
         Side of a tile.
     classes : int
         Number of logits.
+    is_as_given : bool
+        Its outputs were logits and embedding, in this order, and nothing was cut off.
     keras : keras.Model or None
         The Keras network of that function, which fine-tuning needs; None where there is none.
     """
@@ -65,6 +63,7 @@ class Network:
     function: Any
     tile_px: int
     classes: int
+    is_as_given: bool = False
     keras: Any = None
 
     def run(self, tiles: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -90,7 +89,7 @@ class Network:
         return logits, embeddings
 
 
-def load(path: Path, preprocessing: Preprocessing | None = None) -> Network:
+def load(path: Path, preprocessing: Preprocessing | None = None, classes: int | None = None) -> Network:
     """Load a network without running any code from its file.
 
     Parameters
@@ -99,12 +98,14 @@ def load(path: Path, preprocessing: Preprocessing | None = None) -> Network:
         A ``.keras`` file or the folder of a SavedModel.
     preprocessing : Preprocessing, optional
         What stands between a tile's bytes and the network's input.
+    classes : int, optional
+        Number of classes, by which the logits are known among outputs that are named otherwise.
 
     Returns
     -------
     Network
-        With outputs logits and embedding. Of a network with one output these are what goes into its softmax, if it
-        has one, and into its last dense layer.
+        With outputs logits and embedding. Logits are what goes into the softmax of the first output, if it has one; of
+        a network with one output the embedding is what goes into its last dense layer.
 
     Raises
     ------
@@ -112,13 +113,13 @@ def load(path: Path, preprocessing: Preprocessing | None = None) -> Network:
         When it is no such network.
     """
     return (
-        freeze(_saved_model(path), path, preprocessing)
+        freeze(savedmodel.load(path), path, preprocessing, classes)
         if path.is_dir()
-        else of_keras(_keras(path), path, preprocessing)
+        else of_keras(_keras(path), path, preprocessing, classes)
     )
 
 
-def of_keras(model: Any, path: Path, preprocessing: Preprocessing | None = None) -> Network:
+def of_keras(model: Any, path: Path, preprocessing: Preprocessing | None = None, classes: int | None = None) -> Network:
     """Freeze a Keras network.
 
     Parameters
@@ -129,6 +130,8 @@ def of_keras(model: Any, path: Path, preprocessing: Preprocessing | None = None)
         Where it is from, for the message.
     preprocessing : Preprocessing, optional
         What stands between a tile's bytes and the network's input.
+    classes : int, optional
+        See :func:`load`.
 
     Returns
     -------
@@ -142,18 +145,21 @@ def of_keras(model: Any, path: Path, preprocessing: Preprocessing | None = None)
     """
     shapes = [tuple(shown.shape) for shown in model.inputs]
     if len(shapes) != 1:
-        raise NetworkUnreadable(f"network {path}", f"has {len(shapes)} inputs", _ONE_INPUT)
-    frozen = freeze((lambda tiles: model(tiles, training=False), shapes[0]), path, preprocessing)
-    plain = preprocessing in (None, Preprocessing()) and len(model.outputs) == 2
-    return Network(frozen.function, frozen.tile_px, frozen.classes, model if plain else None)
+        raise NetworkUnreadable(f"network {path}", f"has {len(shapes)} inputs", ONE_INPUT)
+    frozen = freeze((lambda tiles: model(tiles, training=False), shapes[0]), path, preprocessing, classes)
+    plain = preprocessing in (None, Preprocessing()) and frozen.is_as_given
+    return replace(frozen, keras=model if plain else None)
 
 
 def _keras(path: Path) -> Any:
     import keras
 
-    _refuse_hostile_archive(path)
+    size_bytes = _refuse_hostile_archive(path)
     try:
+        _refuse_more_than_it_holds(path, size_bytes)
         return keras.models.load_model(path, compile=False, safe_mode=True)
+    except NetworkUnreadable:
+        raise
     except Exception as error:
         # On a damaged or hostile file Keras, HDF5, ZIP and JSON fail in more ways than they name.
         why, remedy = reason(error), "Give a whole .keras file, or train again"
@@ -163,7 +169,28 @@ def _keras(path: Path) -> Any:
         raise NetworkUnreadable(f"network {path}", why, remedy) from error
 
 
-def _refuse_hostile_archive(path: Path) -> None:
+def _refuse_more_than_it_holds(path: Path, size_bytes: int) -> None:
+    """Refuse a small file that describes a huge network before any memory is taken for it.
+
+    The layers are built without their variables, so that only shapes are counted.
+    """
+    import keras
+
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            parameters = keras.saving.deserialize_keras_object(config, safe_mode=True).count_params()
+    finally:
+        # Else Keras would make those variables at the end of the next scope.
+        keras.backend.clear_session()
+    # A parameter has at least a byte in the file, and four in memory.
+    if parameters > min(size_bytes, _LARGEST_BYTES // 4):
+        why = f"describes a network of {parameters} parameters, and holds {size_bytes} bytes"
+        raise NetworkUnreadable(f"network {path}", why, "Give a whole .keras file, or train again")
+
+
+def _refuse_hostile_archive(path: Path) -> int:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -176,42 +203,14 @@ def _refuse_hostile_archive(path: Path) -> None:
     size_bytes = sum(entry.file_size for entry in entries)
     if size_bytes > _LARGEST_BYTES:
         raise NetworkUnreadable(f"network {path}", f"claims to unpack to {size_bytes} bytes")
-
-
-def _saved_model(path: Path) -> tuple[Callable[[Any], Any], tuple[int | None, ...]]:
-    import tensorflow as tf
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    description = saved_model_pb2.SavedModel()
-    try:
-        description.ParseFromString((path / "saved_model.pb").read_bytes())
-    except Exception as error:
-        # google.protobuf's DecodeError, and OSError.
-        raise NetworkUnreadable(f"network {path}", f"is no SavedModel: {reason(error)}") from error
-    for graph in (meta.graph_def for meta in description.meta_graphs):
-        nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-        # Loading a SavedModel runs what initialises it, and the converter folds what is constant.
-        if harmful := sorted({node.op for node in nodes} & _HARMFUL):
-            raise NetworkUnreadable(
-                f"network {path}", f"reaches out of itself by {', '.join(harmful)}", "Do not use it"
-            )
-    try:
-        loaded = tf.saved_model.load(str(path))
-        signature = loaded.signatures["serving_default"]
-        (shown,) = signature.structured_input_signature[1].values()
-    except Exception as error:
-        raise NetworkUnreadable(f"network {path}", f"cannot be loaded: {reason(error)}", _ONE_INPUT) from error
-    name = next(iter(signature.structured_input_signature[1]))
-
-    def called(tiles: Any) -> Any:
-        # A variable lives as long as what was loaded.
-        return list(signature(**{name: tiles}).values()), loaded
-
-    return lambda tiles: called(tiles)[0], tuple(shown.shape)
+    return size_bytes
 
 
 def freeze(
-    source: tuple[Callable[[Any], Any], tuple[int | None, ...]], path: Path, preprocessing: Preprocessing | None = None
+    source: tuple[Callable[[Any], Any], tuple[int | None, ...]],
+    path: Path,
+    preprocessing: Preprocessing | None = None,
+    classes: int | None = None,
 ) -> Network:
     """Make a constant graph of a function, and find logits and embedding in it.
 
@@ -223,6 +222,8 @@ def freeze(
         Where it is from, for the message.
     preprocessing : Preprocessing, optional
         What stands between a tile's bytes and the function's input.
+    classes : int, optional
+        See :func:`load`.
 
     Returns
     -------
@@ -239,17 +240,19 @@ def freeze(
 
     called, shape = source
     if len(shape) != 4 or shape[3] != 3 or shape[1] != shape[2] or not shape[1]:
-        raise NetworkUnreadable(f"network {path}", f"takes an input of shape {shape}", _ONE_INPUT)
+        raise NetworkUnreadable(f"network {path}", f"takes an input of shape {shape}", ONE_INPUT)
     wanted = preprocessing or Preprocessing()
     signature = tf.TensorSpec((None, *shape[1:]), tf.float32, name="tiles")
     try:
         traced = tf.function(lambda tiles: called(_prepared(tiles, wanted)), autograph=False)
-        frozen = convert_variables_to_constants_v2(traced.get_concrete_function(signature))
+        concrete = traced.get_concrete_function(signature)
+        frozen = convert_variables_to_constants_v2(concrete)
     except Exception as error:
         raise NetworkUnreadable(f"network {path}", f"cannot be traced: {reason(error)}") from error
-    logits, embedding = _head(frozen.outputs, path)
+    logits, embedding = _head(_first_the_classes(frozen.outputs, concrete.structured_outputs, path, classes), path)
     function = frozen.prune(frozen.inputs[0], [logits, embedding])
-    return Network(function, int(shape[1] or 0), int(logits.shape[-1]))
+    is_as_given = len(frozen.outputs) == 2 and logits is frozen.outputs[0]
+    return Network(function, int(shape[1] or 0), int(logits.shape[-1]), is_as_given)
 
 
 def _prepared(tiles: Any, wanted: Preprocessing) -> Any:
@@ -266,20 +269,43 @@ def _prepared(tiles: Any, wanted: Preprocessing) -> Any:
     return tf.nn.conv2d(tiles, kernel, 1, "VALID") - mean / np.float32(wanted.scale)
 
 
+def _first_the_classes(outputs: Sequence[Any], structured: Any, path: Path, classes: int | None) -> list[Any]:
+    """Put that of two outputs first which is of classes: by its place in a list, by its name, or else by its width."""
+    if len(outputs) != 2 or not isinstance(structured, dict):
+        return list(outputs)
+    # TensorFlow sorts what has names.
+    named = dict(zip(sorted(structured), outputs, strict=True))
+    if _LOGITS in named:
+        chosen = [_LOGITS]
+    elif set(named) == {"output_0", "output_1"}:
+        chosen = ["output_0"]
+    else:
+        chosen = [name for name, output in named.items() if classes is not None and output.shape[-1] == classes]
+    if len(chosen) != 1:
+        raise NetworkUnreadable(
+            f"network {path}",
+            f"has outputs {' and '.join(named)}: which one is of the classes cannot be told",
+            f"Name that one {_LOGITS!r}",
+        )
+    return sorted(outputs, key=lambda output: output is not named[chosen[0]])
+
+
 def _head(outputs: Sequence[Any], path: Path) -> tuple[Any, Any]:
     if any(len(output.shape) != 2 or not output.shape[-1] for output in outputs):
         shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
         raise NetworkUnreadable(
             f"network {path}", f"has outputs of shape {shapes}", "Its outputs must be one row a tile: (n, classes)"
         )
+    logits = _behind(outputs[0])
+    ends_in_softmax = logits.op.type == "Softmax"
+    if ends_in_softmax:
+        # The device takes the softmax: of probabilities it would be nearly the same for all classes.
+        logits = _behind(logits.op.inputs[0])
     if len(outputs) == 2:
-        return outputs[0], outputs[1]
+        return logits if ends_in_softmax else outputs[0], outputs[1]
     if len(outputs) != 1:
         found = f"has {len(outputs)} outputs"
         raise NetworkUnreadable(f"network {path}", found, "One output of classes, or logits and embedding, are needed")
-    logits = _behind(outputs[0])
-    if logits.op.type == "Softmax":
-        logits = _behind(logits.op.inputs[0])
     dense = _behind(logits.op.inputs[0]) if logits.op.type in ("BiasAdd", "AddV2", "Add") else logits
     if dense.op.type != "MatMul":
         raise NetworkUnreadable(
@@ -294,8 +320,3 @@ def _behind(tensor: Any) -> Any:
     while tensor.op.type in _RENAMING:
         tensor = tensor.op.inputs[tensor.value_index]
     return tensor
-
-
-def reason(error: Exception) -> str:
-    """Take the first line of what a library says."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -258,12 +258,11 @@ def _figures(description: Description, found: Parity, kinds: tuple[Kind, ...]) -
 
 def _paragraph(found: Parity) -> str:
     trained = found.trained.whole
-    unit = "fields" if found.whole_fields else "tiles, each counted as a field"
     lines = [
         "## After conversion",
         "",
-        f"On {trained.fields} {found.kind_of_fields} {unit} ({trained.tiles} tiles), on which the trained network's "
-        f"accuracy is {100 * trained.accuracy:.2f}% (tiles {100 * trained.tile_accuracy:.2f}%):",
+        f"On {report.fields(found)} ({trained.tiles} tiles), on which the trained network's accuracy is "
+        f"{100 * trained.accuracy:.2f}% (tiles {100 * trained.tile_accuracy:.2f}%):",
         "",
         "| type | same verdict | accuracy | tiles: same class | accuracy | largest difference of a logit |",
         "|---|---|---|---|---|---|",

@@ -12,10 +12,17 @@ from convert.activations import LayerError
 from convert.graph import Size
 from convert.parity import Budget, Comparison, Figures
 from edge import RESEARCH_USE_ONLY
-from edge.errors import OutputError
+from edge.errors import BundleCorrupt, OutputError
+from edge.model.bundle import Bundle
 from edge.model.description import Kind
 
 WORST = 5
+HELD_OUT = "held-out"
+TRAINING = "training"
+GIVEN = "given by --data"
+"""Kinds of fields. Only those are called held-out of which a run says that it held them out."""
+
+_AGAIN = "Convert it again"
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +74,7 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     classes : tuple of str
         Class of each logit.
     kind_of_fields : str
-        ``held-out`` or ``training``.
+        :data:`HELD_OUT`, :data:`TRAINING` or :data:`GIVEN`.
     whole_fields : bool
         Tiles of a field are together; else each counts as a field.
     trained : Comparison
@@ -98,20 +105,45 @@ def worst(converted: Converted) -> tuple[LayerError, ...]:
     return tuple(sorted(converted.layers, key=lambda layer: layer.sqnr_db)[:WORST])
 
 
+def fields(parity: Parity) -> str:
+    """Say on what a bundle was compared: ``285 held-out fields``, say."""
+    unit = "fields" if parity.whole_fields else "tiles, each counted as a field"
+    words = (unit, parity.kind_of_fields) if parity.kind_of_fields == GIVEN else (parity.kind_of_fields, unit)
+    return f"{parity.trained.whole.fields} {' '.join(words)}"
+
+
 def encode(parity: Parity) -> bytes:
     """Write a report as JSON, UTF-8, for the bundle."""
     return msgspec.json.encode(parity)
 
 
-def decode(content: bytes) -> Parity:
+def of(bundle: Bundle) -> Parity | None:
     """Read the report of a bundle.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        As read.
+
+    Returns
+    -------
+    Parity or None
+        None where the bundle has none.
 
     Raises
     ------
-    msgspec.DecodeError
-        When it is none.
+    BundleCorrupt
+        When it is none, or not of these networks.
     """
-    return msgspec.json.decode(content, type=Parity)
+    if not bundle.parity:
+        return None
+    try:
+        parity = msgspec.json.decode(bundle.parity, type=Parity)
+    except msgspec.DecodeError as error:
+        raise BundleCorrupt(f"bundle {bundle.path}", f"parity.json is no report: {error}", _AGAIN) from error
+    if missing := {*bundle.networks, *parity.packed} - parity.types.keys():
+        raise BundleCorrupt(f"bundle {bundle.path}", f"parity.json says nothing of {min(missing)}", _AGAIN)
+    return parity
 
 
 def html(parity: Parity) -> str:
@@ -132,7 +164,9 @@ def html(parity: Parity) -> str:
     environment = Environment(
         loader=PackageLoader("convert", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    return environment.get_template("parity.html").render(parity=parity, worst=worst, notice=RESEARCH_USE_ONLY)
+    return environment.get_template("parity.html").render(
+        parity=parity, fields=fields(parity), worst=worst, notice=RESEARCH_USE_ONLY
+    )
 
 
 def save(parity: Parity, path: Path) -> None:

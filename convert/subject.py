@@ -17,6 +17,7 @@ from convert import network as _network
 from convert.errors import CalibrationRefused, NetworkUnreadable
 from convert.fields import Fields
 from convert.network import Network, Preprocessing
+from convert.report import GIVEN, HELD_OUT, TRAINING
 from edge import RESEARCH_USE_ONLY, __version__, manifest
 from edge.errors import BundleCorrupt, ConfigurationError
 from edge.model import description as _description
@@ -48,7 +49,7 @@ class Subject:
     fields : Fields
         On which it is compared.
     kind_of_fields : str
-        ``held-out``; ``training`` where a run held nothing out.
+        One of those of :mod:`convert.report`.
     novelty : ndarray
         Shape (d + 1, d), float32: mean and whitening of embeddings.
     """
@@ -138,8 +139,9 @@ def of_run(folder: Path, calibration: Path | None, data: Path | None, progress: 
     progress("loading the network")
     network = _network.load(folder / _run.NETWORK)
     _check(network, folder / _run.NETWORK, run.classes, representative)
-    held_out = data is not None or bool(run.training.held_out_groups)
-    return Subject(network, description, card, representative, fields, "held-out" if held_out else "training", novelty)
+    return Subject(
+        network, description, card, representative, fields, _kind_of_fields(run, fields, data is not None), novelty
+    )
 
 
 def of_network(path: Path, told: Foreign, calibration: Path, data: Path, progress: Progress) -> Subject:
@@ -169,7 +171,7 @@ def of_network(path: Path, told: Foreign, calibration: Path, data: Path, progres
         When network, manifest or what is said of it cannot be used.
     """
     progress("loading the network")
-    network = _network.load(path, told.preprocessing)
+    network = _network.load(path, told.preprocessing, len(told.classes))
     now = datetime.datetime.now(datetime.UTC)
     classes = len(told.classes)
     description = Description(
@@ -209,7 +211,14 @@ def of_network(path: Path, told: Foreign, calibration: Path, data: Path, progres
         "The network was not trained by wbc-edge: what it learned from, and what must not be believed of it, is its "
         "maker's to say. Its probabilities are those of its softmax, not calibrated on groups held out.\n"
     )
-    return Subject(network, description, card, representative, fields, "held-out", _novelty(embeddings))
+    return Subject(network, description, card, representative, fields, GIVEN, _novelty(embeddings))
+
+
+def _kind_of_fields(run: _run.Run, fields: Fields, are_given: bool) -> str:
+    held_out = set(run.training.held_out_groups)
+    if are_given:
+        return HELD_OUT if held_out.issuperset(fields.groups.tolist()) else GIVEN
+    return HELD_OUT if held_out else TRAINING
 
 
 def _described(run: _run.Run) -> Description:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.errors import NetworkUnreadable
-from convert.network import Network, reason
+from convert.errors import NetworkUnreadable, reason
+from convert.network import Network
 from edge.model.description import Kind
 
 _INSTEAD = "Use convolutions, pooling, dense layers and elementwise functions instead"

@@ -9,7 +9,7 @@ import msgspec
 from convert import parity
 from convert.errors import QuantizationRefused
 from convert.fields import Fields
-from convert.parity import Budget, Comparison
+from convert.parity import Budget, Comparison, Figures
 from edge.errors import WbcError
 from edge.model import runtime as _runtime
 from edge.model import selftest, signature
@@ -98,9 +98,40 @@ def on_fields(bundle: Bundle, fields: Fields) -> dict[Kind, Comparison]:
 
 
 def refusal(found: dict[Kind, Comparison], budget: Budget) -> QuantizationRefused | None:
-    """Say what a type loses against the first, beyond a budget."""
+    """Say what a type loses against the first, beyond a budget; a type that is alone loses nothing to itself."""
     exact, *others = found.items()
     for kind, comparison in others:
         if refused := parity.refusal(kind, comparison.whole, exact[1].whole, budget):
             return refused
+    return None
+
+
+def broken_promise(
+    kind: Kind, found: Figures, promised: Figures, max_accuracy_drop: float
+) -> QuantizationRefused | None:
+    """Say whether a type is less accurate on fields, or on tiles, than it was on those of its conversion.
+
+    Parameters
+    ----------
+    kind : str
+        The type.
+    found, promised : Figures
+        On the fields at hand, and when the bundle was made.
+    max_accuracy_drop : float
+        Largest loss.
+
+    Returns
+    -------
+    QuantizationRefused or None
+        None when it keeps what it promised.
+    """
+    for unit, count, now, then in (
+        ("fields", found.fields, found.accuracy, promised.accuracy),
+        ("tiles", found.tiles, found.tile_accuracy, promised.tile_accuracy),
+    ):
+        if then - now > max_accuracy_drop:
+            why = f"has an accuracy of {100 * now:.1f}% on {count} {unit}, and of {100 * then:.1f}% when it was made"
+            return QuantizationRefused(
+                f"the {kind} network", why, f"At most {100 * max_accuracy_drop:g} points less are allowed"
+            )
     return None

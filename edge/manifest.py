@@ -12,6 +12,7 @@ testing), ``lab``, ``um_per_px``, and optionally
 from __future__ import annotations
 
 import csv
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -143,12 +144,13 @@ def read(paths: Iterable[Path], relabel: Mapping[str, str] | None = None) -> lis
     if twice:
         raise DataError("the manifest", f"labels differ only in case: {', '.join(sorted(twice))}", "Spell them alike")
     labs: dict[str, str] = {}
-    pictures: dict[Path, tuple[str, str]] = {}
+    pictures: dict[str, tuple[str, str]] = {}
     for field in fields:
         if labs.setdefault(field.group, field.lab) != field.lab:
             raise DataError("the manifest", f"group {field.group!r} is in two laboratories", "Give each its own groups")
         origin = field.label, field.group
-        if pictures.setdefault(field.path, origin) != origin:
+        # One picture has one name here, whatever folder its manifest is in; Path.resolve refuses loops of links.
+        if pictures.setdefault(os.path.realpath(field.path), origin) != origin:
             raise DataError("the manifest", f"{field.path} is there with two labels or groups", "Keep one of them")
     return fields
 
@@ -195,7 +197,16 @@ def _field(manifest: Path, line: int, row: Mapping[str, str | None]) -> Labelled
 def mask_beside(picture: Path) -> Path | None:
     """Look for a picture's mask where one usually is: ``masks/17.png`` for ``images/17.jpg``."""
     mask = picture.parent.parent / "masks" / f"{picture.stem}.png"
-    return mask if picture.parent.name == "images" and mask.is_file() else None
+    return mask if picture.parent.name == "images" and is_there(mask) else None
+
+
+def is_there(path: Path) -> bool:
+    """Say whether there is a file of that name; none can be where the name is one that no file has."""
+    try:
+        return path.exists()
+    except OSError:
+        # Too long, say.
+        return False
 
 
 def crop(picture: Picture, roi: Roi | None, path: Path) -> Picture:

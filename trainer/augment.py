@@ -13,12 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.vision.balance import WHITE
+from trainer import bounds
 
 Tiles = NDArray[np.uint8]
 """A batch of tiles: shape (n, side, side, 3), uint8, BGR, glass at ``edge.vision.balance.WHITE``."""
 
 _DENSITY = -np.log10(np.maximum(np.arange(256), 1) / WHITE).astype(np.float32)
 _SMALLEST_VARIANCE = 1e-4
+_BOUNDS = {
+    **dict.fromkeys(("restain", "restain_least_mix", "gray", "border"), (0.0, 1.0)),
+    **dict.fromkeys(("zoom", "density_jitter", "gamma"), (0.0, 0.9)),
+    **dict.fromkeys(("shift_px", "blur_px", "noise"), (0.0, 255.0)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,10 @@ class Augmentation:
     blur_px: float = 1.2
     noise: float = 6.0
     border: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Refuse what is no probability, turns a tile inside out, or makes a density negative."""
+        bounds.require(self, _BOUNDS)
 
 
 def stain_statistics(tiles: Tiles) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import OutputError
-from edge.manifest import MASKS, OPTIONAL, REQUIRED, LabelledField, Roi, mask_beside, read
+from edge.manifest import MASKS, OPTIONAL, REQUIRED, LabelledField, Roi, is_there, mask_beside, read
 from edge.result import INDETERMINATE
 from trainer.errors import DataError
 
@@ -24,6 +24,7 @@ __all__ = [
     "Roi",
     "classes",
     "fingerprint",
+    "is_there",
     "mask_beside",
     "read",
     "require_files",
@@ -155,6 +156,10 @@ def fingerprint(fields: Sequence[LabelledField]) -> str:
             roi = f" {field.roi}" if field.roi else ""
             origin = f"{field.label} {field.group} {field.lab} {field.um_per_px}{roi}"
             digest.update(f"{content} {mask} {origin}\n".encode())
+            # Lines of their own, so that a data set without them has the digest that it always had.
+            for name, path in field.masks.items():
+                if name != "mask":
+                    digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     except OSError as error:
         raise DataError(f"{error.filename}", error.strerror or str(error), "Is the disk still there?") from error
     return digest.hexdigest()
@@ -174,7 +179,7 @@ def require_files(fields: Iterable[LabelledField]) -> None:
         When a picture or a mask is missing, with the first ones' names.
     """
     named = dict.fromkeys(path for field in fields for path in (field.path, *field.masks.values()))
-    missing = [path for path in named if not path.exists()]
+    missing = [path for path in named if not is_there(path)]
     if missing:
         first = ", ".join(map(str, missing[:3])) + (", …" if len(missing) > 3 else "")
         raise DataError(

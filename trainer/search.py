@@ -6,8 +6,10 @@ looked at.
 
 from __future__ import annotations
 
+import sqlite3
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -23,11 +25,12 @@ from trainer.errors import DataError
 from trainer.evaluate import Judged
 from trainer.learning import Surroundings, shared
 from trainer.settings import Settings
+from trainer.split import Parts
 from trainer.validation import cross_validate
 
 STORAGE = "search.sqlite3"
 BEST = "best.json"
-_DIGEST, _BASE = "data_sha256", "settings"
+_DIGEST, _BASE, _SPLIT = "data_sha256", "settings", "test part and folds"
 
 
 class Found(NamedTuple):
@@ -88,7 +91,8 @@ def search(
     Raises
     ------
     DataError
-        When the data cannot be trained on, or the folder holds a search of other data or settings.
+        When the data cannot be trained on, or the folder holds a search of other data, settings, test part or folds,
+        or one that is damaged.
     OutputError
         When the folder cannot be written.
     """
@@ -96,7 +100,8 @@ def search(
     found = dataset.prepare(sources, parts, settings, progress)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        study = _study(out, found, settings)
+        _require_whole(out)
+        study = _study(out, found, parts, settings)
         with shared(settings.devices):
             while (done := _done(study)) < trials:
                 progress("trials", done, trials)
@@ -175,14 +180,32 @@ def loss(found: Dataset, settings: Settings, around: Surroundings) -> float:
     return (of(validated.held_out) + of(validated.restained)) / 2
 
 
-def _study(out: Path, found: Dataset, settings: Settings) -> optuna.Study:
+def _require_whole(out: Path) -> None:
+    if not (out / STORAGE).exists():
+        return
+    try:
+        with closing(sqlite3.connect(out / STORAGE)) as storage:
+            ((found, *_), *_) = storage.execute("PRAGMA quick_check(1)")
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found != "ok":
+        raise DataError(f"search {out}", f"{STORAGE} is damaged: {found}", "Choose another folder")
+
+
+def _study(out: Path, found: Dataset, parts: Parts, settings: Settings) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(storage=f"sqlite:///{out / STORAGE}", study_name="settings", load_if_exists=True)
     # Another seed each time it goes on: with the same it would try again what it has tried.
     study.sampler = optuna.samplers.TPESampler(seed=settings.seed + len(study.get_trials(deepcopy=False)))
-    decides = {_DIGEST: found.digest, _BASE: msgspec.json.encode(settings).decode()}
+    decides = {
+        _DIGEST: found.digest,
+        _BASE: msgspec.json.encode(settings).decode(),
+        # What was chosen on groups that are now the test part would let the test part choose.
+        _SPLIT: [sorted(groups) for groups in (parts.test, *parts.folds)],
+    }
+    has_trials = bool(study.get_trials(deepcopy=False))
     for name, value in decides.items():
-        if study.user_attrs.get(name, value) != value:
+        if has_trials and study.user_attrs.get(name) != value:
             raise DataError(f"search {out}", f"is of other {name}", "Choose another folder")
         study.set_user_attr(name, value)
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):

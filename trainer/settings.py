@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from edge.errors import ConfigurationError
 from edge.model.description import NAME
 from edge.vision import scale
+from trainer import bounds
 from trainer.augment import Augmentation
 from trainer.networks import NETWORKS
 
 EPOCH_STEPS = 100
 """Steps of an epoch at most."""
+
+_BOUNDS = {
+    "steps": (1, 10_000_000),
+    "batch": (2, 65_536),
+    "learning_rate": (1e-9, 10.0),
+    "label_smoothing": (0.0, 0.9),
+    "simulate": (0, 1_000_000),
+    "least_probability": (0.0, 1.0),
+    "seed": (0, 2**32 - 1),
+}
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
@@ -62,8 +74,8 @@ class Settings:
     Raises
     ------
     ConfigurationError
-        When the name is none that a bundle may have, the network or the precision is unknown, or a batch cannot be
-        shared by the devices.
+        When the name is none that a bundle may have, the network or the precision is unknown, a batch cannot be
+        shared by the devices, or a number is beyond its bounds.
     ScaleError
         When the scale is none of a microscope.
     """
@@ -106,6 +118,7 @@ class Settings:
             raise ConfigurationError(f"precision {self.precision!r}", f"unknown; there are {', '.join(PRECISIONS)}")
         if self.devices < 1 or self.batch % self.devices:
             raise ConfigurationError(f"{self.devices} devices", f"cannot share a batch of {self.batch} evenly")
+        bounds.require(self, _BOUNDS)
         scale.check(self.um_per_px)
 
 
@@ -125,9 +138,19 @@ def read(path: Path) -> Settings:
     Raises
     ------
     ConfigurationError
-        When it cannot be read, or a value is of the wrong type or cannot be used.
+        When it cannot be read, names what is no setting, or a value is of the wrong type or cannot be used.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Settings)
-    except (OSError, msgspec.DecodeError) as error:
+        values = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        _refuse_unknown(path, values, Settings)
+        if isinstance(augmentation := values.get("augmentation"), dict):
+            _refuse_unknown(path, augmentation, Augmentation)
+        return msgspec.convert(values, Settings)
+    except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
         raise ConfigurationError(f"settings {path}", str(error), "Give what `trainer search` wrote") from error
+
+
+def _refuse_unknown(path: Path, values: dict[str, Any], known: type) -> None:
+    names = [each.name for each in fields(known)]
+    if unknown := sorted(values.keys() - set(names)):
+        raise ConfigurationError(f"settings {path}", f"{unknown[0]!r} is none", f"There are {', '.join(names)}")

@@ -14,6 +14,7 @@ from edge import RESEARCH_USE_ONLY
 from edge.cli.options import Number, json_option
 from edge.cli.output import say, write, write_json
 from edge.cli.program import only_our_lines
+from edge.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from convert.report import Parity
@@ -146,6 +147,10 @@ def command(
     is_run = source.is_dir() and not (source / "saved_model.pb").exists()
     if not is_run:
         _require_what_a_run_would_say(options, calibration, data)
+    if (backend := os.environ.get("KERAS_BACKEND", "tensorflow")) != "tensorflow":
+        raise ConfigurationError(
+            f"KERAS_BACKEND={backend}", "networks are converted under tensorflow only", "Leave KERAS_BACKEND away"
+        )
     # What TensorFlow's threads still say when the block below is over.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with only_our_lines(verbose) as terminal:

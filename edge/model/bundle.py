@@ -129,6 +129,10 @@ def read(path: Path) -> Bundle:
         raise BundleNotFound(
             f"bundle {path}", error.strerror or str(error), "`wbc-edge model list` shows the models there are"
         ) from error
+    return _checked(raw, path)
+
+
+def _checked(raw: bytes, path: Path) -> Bundle:
     try:
         parts, sums = _checked_parts(raw, str(path))
         signature = parts.pop(_SIGNATURE, None)
@@ -225,6 +229,8 @@ def write(bundle: Bundle, path: Path, sign: Callable[[bytes], Signature] | None 
 
     Raises
     ------
+    BundleCorrupt
+        When a device would not read it; what was there is left as it was.
     OutputError
         When the file cannot be written; no half bundle is left.
     """
@@ -252,8 +258,11 @@ def write(bundle: Bundle, path: Path, sign: Callable[[bytes], Signature] | None 
             part = zipfile.ZipInfo(name)
             part.external_attr = 0o644 << 16
             archive.writestr(part, content, zipfile.ZIP_DEFLATED)
+    content = packed.getvalue()
+    # Before anything is replaced: by as much of it as is read.
+    _checked(content[:_LARGEST_BYTES], path)
     try:
-        durable.write(path, packed.getvalue())
+        durable.write(path, content)
     except OSError as error:
         raise OutputError(
             f"bundle {path}", error.strerror or str(error), "Choose a folder that can be written"

@@ -116,6 +116,54 @@ def test_verify_repeats_the_self_tests_and_compares_on_fields(whole, drawn_field
     assert told("verify", torn).exit_code == 32
 
 
+@pytest.fixture
+def one_type(whole, tmp_path):
+    """Pack int8 alone; ``parity`` changes what it says of its conversion."""
+    from dataclasses import replace
+
+    import msgspec
+
+    bundle = whole[0]
+    description = msgspec.structs.replace(bundle.description, networks={"int8": "network-int8.tflite"})
+    alone = replace(
+        bundle,
+        description=description,
+        networks={"int8": bundle.networks["int8"]},
+        selftest_logits={"int8": bundle.selftest_logits["int8"]},
+    )
+    return lambda parity: bundles.write(replace(alone, parity=parity), tmp_path / "alone.wbc").path
+
+
+def test_one_type_is_not_compared_with_itself_but_with_what_it_promised(whole, one_type, drawn_fields):
+    path = one_type(whole[0].parity)
+    said = told("verify", path, "--data", drawn_fields)
+    assert said.exit_code == 0
+    assert "% when made, on 60 held-out tiles, each counted as a field" in said.stdout
+    assert "same verdict as int8" not in said.stdout
+    # It is a network of squares, and knows nothing of cells.
+    refused = told("verify", path, "--data", drawn_fields, "--max-accuracy-drop", 0.2)
+    assert refused.exit_code == 72
+    assert "when it was made" in refused.stderr
+    assert told("verify", path, "--data", drawn_fields, "--max-accuracy-drop", 1).exit_code == 0
+
+
+def test_a_budget_that_one_type_cannot_fail_is_refused(whole, one_type, drawn_fields):
+    agreement = told("verify", one_type(whole[0].parity), "--data", drawn_fields, "--min-agreement", 0.99)
+    assert agreement.exit_code == 2
+    assert "nothing to agree with" in agreement.stderr
+    silent = one_type(b"")
+    assert told("verify", silent, "--data", drawn_fields, "--max-accuracy-drop", 0.01).exit_code == 2
+    assert "nothing to compare with" in told("verify", silent, "--data", drawn_fields).stdout
+
+
+@pytest.mark.parametrize("parity", [b'{"x": 1}', b"\xff"])
+def test_a_report_that_is_none_is_one_line(one_type, parity):
+    result = told("verify", one_type(parity))
+    assert result.exit_code == 32
+    assert "parity.json is no report" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_verify_ends_with_the_code_of_a_failed_self_test(whole, tmp_path):
     from dataclasses import replace
 

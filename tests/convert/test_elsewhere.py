@@ -5,18 +5,22 @@ LiteRT is asked at once; MediaPipe, onnxruntime and bioimage.io's own checks whe
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import subprocess
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from convert import export, graph, portable
 from convert.errors import ExportRefused
+from edge import RESEARCH_USE_ONLY
 from edge.errors import NetworkNotFound, OutputError
 from edge.model import bundle as bundles
 from edge.model import runtime, shelf
@@ -97,6 +101,28 @@ def test_onnx_is_of_the_most_exact_type_and_says_the_classes(whole, tmp_path):
     model = onnx.load(path)
     assert [output.name for output in model.graph.output] == ["logits", "embedding"]
     assert {prop.key: prop.value for prop in model.metadata_props}["classes"] == "ALL,MM,normal"
+
+
+def test_the_licence_and_the_version_are_the_models_and_not_those_of_the_code(whole, tmp_path):
+    bundle = whole[0]
+    export.export(bundle, "bioimageio", tmp_path / "small.zip")
+    with zipfile.ZipFile(tmp_path / "small.zip") as archive:
+        described = json.loads(archive.read("rdf.yaml"))
+        licence = archive.read(described["license"]["source"])
+    assert described["license"]["sha256"] == hashlib.sha256(licence).hexdigest()
+    assert b"research only" in licence
+    assert RESEARCH_USE_ONLY.encode() in licence
+    assert "Apache" not in json.dumps(described)
+    assert described["version"] == bundle.description.version == "1"
+
+
+def test_a_version_that_bioimage_io_would_not_read_is_told_elsewhere(whole, tmp_path):
+    description = msgspec.structs.replace(whole[0].description, version="first try")
+    export.export(replace(whole[0], description=description), "bioimageio", tmp_path / "small.zip")
+    with zipfile.ZipFile(tmp_path / "small.zip") as archive:
+        described = json.loads(archive.read("rdf.yaml"))
+    assert "version" not in described
+    assert described["config"]["wbc-edge"]["version"] == "first try"
 
 
 def run_elsewhere(program, *arguments):

@@ -49,3 +49,12 @@ def test_shares_of_time_are_of_every_layer_and_sum_to_one(whole):
 def test_what_is_no_network_is_refused(content):
     with pytest.raises(BundleCorrupt, match=r"\.tflite"):
         graph.parse(content)
+
+
+def test_a_network_without_a_graph_is_refused_in_one_line():
+    from ai_edge_litert import schema_py_generated as schema
+
+    empty = schema.ModelT()
+    empty.version, empty.subgraphs, empty.operatorCodes, empty.buffers = 3, [], [], []
+    with pytest.raises(BundleCorrupt, match="without a graph"):
+        graph.layers(graph.pack(empty))

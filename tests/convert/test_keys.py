@@ -25,6 +25,23 @@ def test_a_key_is_readable_by_its_owner_only_and_is_never_written_over(tmp_path)
     assert path.read_bytes() == before
 
 
+def test_a_public_half_whose_private_one_is_kept_elsewhere_is_never_written_over(tmp_path):
+    public = keys.make(tmp_path / "maker.key", "the laboratory")
+    (tmp_path / "maker.key").unlink()
+    with pytest.raises(OutputError, match=r"maker\.key\.pub"):
+        keys.make(tmp_path / "maker.key", "another")
+    assert list(tmp_path.iterdir()) == [tmp_path / "maker.key.pub"]
+    assert (tmp_path / "maker.key.pub").read_text() == f"{public}\n"
+
+
+def test_where_the_private_half_cannot_be_made_no_public_one_is_left(tmp_path):
+    (tmp_path / "maker.key").write_text("another's")
+    with pytest.raises(OutputError):
+        keys.make(tmp_path / "maker.key", "the laboratory")
+    assert list(tmp_path.iterdir()) == [tmp_path / "maker.key"]
+    assert (tmp_path / "maker.key").read_text() == "another's"
+
+
 def test_what_a_key_signs_is_trusted_by_its_public_half(tmp_path):
     public = keys.make(tmp_path / "maker.key", "the laboratory")
     signed = keys.signer(tmp_path / "maker.key")(b"sums")

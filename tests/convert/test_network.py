@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -154,6 +156,36 @@ def test_an_archive_that_claims_to_be_huge_is_refused_before_it_is_unpacked(save
     assert "claims to unpack to" in refused(saved)
 
 
+def test_a_small_file_that_describes_a_huge_network_is_refused_before_memory_is_taken(saved):
+    def huge(config):
+        layer = next(layer for layer in config["config"]["layers"] if layer["class_name"] == "Dense")
+        layer["config"]["units"] = 400_000_000
+        return config
+
+    rewritten(saved, huge)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "describes a network of" in (line := refused(saved))
+    assert " parameters, and holds" in line
+    # A weight of it, of four bytes, would be 1.6 GB.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+def test_a_huge_network_whose_layers_do_not_fit_takes_no_memory_later_either(saved):
+    import keras
+
+    def torn(config):
+        layers = config["config"]["layers"]
+        next(layer for layer in layers if layer["class_name"] == "Conv2D")["config"]["filters"] = 100_000_000
+        return config
+
+    rewritten(saved, torn)
+    refused(saved)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with keras.StatelessScope():
+        pass
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
 def classifier(ending):
     import keras
     from keras import layers
@@ -208,23 +240,206 @@ def test_a_classifier_that_ends_in_no_dense_layer_is_refused(tmp_path):
     assert "Dense(number of classes)" in refused(path)
 
 
-def test_a_saved_model_that_reaches_for_files_is_refused_and_not_loaded(tmp_path):
+@pytest.mark.parametrize("form", ["keras", "saved_model"])
+def test_of_two_outputs_as_well_the_softmax_is_cut_off(tmp_path, tiles, form):
+    import keras
+    from keras import layers
+
+    from edge.verdict import softmax
+
+    model = classifier(lambda x: layers.Dense(3, activation="softmax", name="last")(layers.Rescaling(50.0)(x)))
+    both = keras.Model(model.input, [model.output, model.get_layer("last").input])
+    path = tmp_path / ("network.keras" if form == "keras" else "network")
+    both.save(path) if form == "keras" else both.export(path, verbose=False)
+    read = networks.load(path)
+    logits, embeddings = read.run(tiles)
+    expected = both.predict_on_batch(tiles.astype(np.float32))
+    np.testing.assert_allclose(softmax(logits), expected[0], atol=1e-4)
+    np.testing.assert_allclose(embeddings, expected[1], rtol=1e-4)
+    # Fine-tuning would teach it its probabilities.
+    assert read.keras is None
+
+
+@pytest.mark.parametrize("form", ["keras", "saved_model"])
+@pytest.mark.parametrize(("named", "classes"), [("logits", None), ("scores", 3)])
+def test_of_named_outputs_the_classes_are_known_by_name_or_by_width(tmp_path, tiles, form, named, classes):
+    import keras
+    from keras import layers
+
+    model = classifier(layers.Dense(3, name="last"))
+    outputs = {named: model.output, "embedding": model.get_layer("last").input}
+    path = tmp_path / ("network.keras" if form == "keras" else "network")
+    both = keras.Model(model.input, outputs)
+    both.save(path) if form == "keras" else both.export(path, verbose=False)
+    read = networks.load(path, classes=classes)
+    assert read.classes == 3
+    expected = model.predict_on_batch(tiles.astype(np.float32))
+    np.testing.assert_allclose(read.run(tiles)[0], expected, rtol=1e-4, atol=1e-3)
+    assert read.keras is None
+
+
+def test_of_named_outputs_that_tell_nothing_none_is_guessed(tmp_path):
+    import keras
+    from keras import layers
+
+    model = classifier(layers.Dense(3, name="last"))
+    path = tmp_path / "network"
+    keras.Model(model.input, {"b": model.output, "a": model.get_layer("last").input}).export(path, verbose=False)
+    assert "has outputs a and b" in refused(path)
+
+
+def hostile(path, marker, reach, *, form="call"):
+    """Save a classifier that reaches out when it is called, or when it is loaded; it did so while it was saved."""
     import tensorflow as tf
 
-    marker = tmp_path / "was written"
+    class Resource(tf.saved_model.experimental.TrackableResource):
+        def _create_resource(self):
+            return tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=[])
+
+        def _initialize(self):
+            reach(marker)
 
     class Hostile(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.weights = tf.Variable(tf.random.normal((6, 3), seed=1))
+            self.resource = Resource() if form == "load" else None
+
         @tf.function(input_signature=[tf.TensorSpec((None, 32, 32, 3), tf.float32)])
         def serve(self, tiles):
-            tf.io.write_file(str(marker), "x")
-            return tf.reduce_mean(tiles, (1, 2))
+            if form == "load":
+                return tf.matmul(tf.tile(tf.reduce_mean(tiles, (1, 2)), (1, 2)) + 0 * tf.ones(6), self.weights)
+            with tf.control_dependencies([reach(marker)]):
+                return tf.matmul(tf.tile(tf.reduce_mean(tiles, (1, 2)), (1, 2)), self.weights)
 
     module = Hostile()
-    path = tmp_path / "network"
     tf.saved_model.save(module, path, signatures=module.serve)
-    marker.unlink(missing_ok=True)
-    assert "WriteFile" in refused(path)
-    assert not marker.exists()
+    for each in marker.parent.glob(f"{marker.name}*"):
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
+
+
+def saves(marker):
+    import tensorflow as tf
+
+    return tf.raw_ops.SaveV2(prefix=str(marker), tensor_names=["x"], shape_and_slices=[""], tensors=[tf.constant("x")])
+
+
+def restores(marker):
+    import tensorflow as tf
+
+    return tf.raw_ops.RestoreV2(prefix=str(marker), tensor_names=["x"], shape_and_slices=[""], dtypes=[tf.string])[0]
+
+
+def merges(marker):
+    import tensorflow as tf
+
+    return tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=[str(marker)], destination_prefix=f"{marker}-2")
+
+
+def reads_lines(marker):
+    import tensorflow as tf
+
+    return tf.raw_ops.TextLineDataset(
+        filenames=[str(marker)], compression_type="", buffer_size=tf.constant(0, tf.int64)
+    )
+
+
+def summarizes(marker):
+    import tensorflow as tf
+
+    return tf.raw_ops.CreateSummaryFileWriter(
+        writer=tf.raw_ops.SummaryWriter(), logdir=str(marker), max_queue=1, flush_millis=1, filename_suffix="x"
+    )
+
+
+def writes(marker):
+    import tensorflow as tf
+
+    return tf.io.write_file(str(marker), "x")
+
+
+def prints(marker):
+    import tensorflow as tf
+
+    return tf.print("x", output_stream=f"file://{marker}")
+
+
+@pytest.mark.parametrize(
+    ("reach", "operation"),
+    [
+        (saves, "SaveV2"),
+        (restores, "RestoreV2"),
+        (merges, "MergeV2Checkpoints"),
+        (reads_lines, "TextLineDataset"),
+        (writes, "WriteFile"),
+        (prints, "PrintV2"),
+    ],
+)
+def test_a_saved_model_that_reaches_for_files_is_refused_and_not_loaded(tmp_path, reach, operation):
+    path, marker = tmp_path / "network", tmp_path / "was written"
+    hostile(path, marker, reach)
+    assert operation in refused(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("reach", "operation"), [(saves, "SaveV2"), (summarizes, "CreateSummaryFileWriter")])
+def test_a_saved_model_that_reaches_for_files_when_loaded_is_refused(tmp_path, reach, operation):
+    path, marker = tmp_path / "network", tmp_path / "was written"
+    hostile(path, marker, reach, form="load")
+    assert operation in refused(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def altered(path, change):
+    """Change the description of a SavedModel."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    described = saved_model_pb2.SavedModel()
+    described.ParseFromString((path / "saved_model.pb").read_bytes())
+    change(described.meta_graphs[0])
+    (path / "saved_model.pb").write_bytes(described.SerializeToString())
+
+
+def saver(meta):
+    return next(function for function in meta.graph_def.library.function if "save" in function.signature.name)
+
+
+def test_the_function_that_saves_variables_is_let_through_only_where_nothing_calls_it(tmp_path):
+    path = tmp_path / "network"
+    classifier(endings()["logits"]).export(path, verbose=False)
+    networks.load(path)
+    whole = (path / "saved_model.pb").read_bytes()
+
+    def by_a_node(meta):
+        caller = next(f for f in meta.graph_def.library.function if "__call__" in f.signature.name)
+        node = caller.node_def.add(name="reaches", op="StatefulPartitionedCall")
+        node.attr["f"].func.name = saver(meta).signature.name
+
+    def by_its_name_as_an_operation(meta):
+        saver(meta).signature.name = "Relu"
+
+    def as_what_was_saved_to_be_called(meta):
+        meta.object_graph_def.concrete_functions[saver(meta).signature.name].SetInParent()
+
+    def as_what_stands_in_for_another(meta):
+        saver(meta).attr["api_implements"].s = b"x"
+
+    for change in (
+        by_a_node,
+        by_its_name_as_an_operation,
+        as_what_was_saved_to_be_called,
+        as_what_stands_in_for_another,
+    ):
+        (path / "saved_model.pb").write_bytes(whole)
+        altered(path, change)
+        assert "SaveV2" in refused(path), change.__name__
+
+
+def test_a_saved_model_whose_whole_graph_tensorflow_would_run_is_refused(tmp_path):
+    path = tmp_path / "network"
+    classifier(endings()["logits"]).export(path, verbose=False)
+    altered(path, lambda meta: meta.ClearField("object_graph_def"))
+    assert "not of TensorFlow 2" in refused(path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"garbage", b"\x08\xff\xff"])

@@ -51,7 +51,7 @@ def test_every_decision_of_the_self_test_is_clear(whole):
 
 def test_the_bundle_says_what_became_of_the_network(whole):
     bundle, parity = whole
-    assert report.decode(bundle.parity) == parity
+    assert report.of(bundle) == parity
     assert bundle.description.metrics["cross-validated decided"] == 0.5
     assert bundle.description.training.held_out_groups == ("g1",)
     assert "What must not be believed." in bundle.card
@@ -240,6 +240,10 @@ def test_a_network_from_elsewhere_gets_the_same_guarantees(foreign, part_of, tmp
     # Known tiles are not novel: their 99th percentile is a fifth below refusal.
     assert np.quantile(distances, 0.95) < 1
     assert "not trained by wbc-edge" in bundle.card
+    assert "On 3 fields given by --data" in bundle.card
+    assert "3 fields given by --data" in (tmp_path / "foreign.parity.html").read_text(encoding="utf-8").replace(
+        "\n", " "
+    )
 
 
 def test_a_network_from_elsewhere_must_have_the_classes_that_are_named(foreign, part_of):
@@ -258,6 +262,10 @@ def test_what_a_network_from_elsewhere_is_tested_on_may_not_calibrate_it(foreign
 def test_a_run_may_be_calibrated_and_compared_by_manifests(run_folder, part_of, tmp_path):
     given = subject.of_run(run_folder, part_of("cal.csv", "-0,"), part_of("data.csv", "-1,"), lambda _: None)
     assert given.fields.groups.tolist() == ["ALL-1", "MM-1", "normal-1"]
+    assert given.kind_of_fields == report.GIVEN
+    change(run_folder, training={"data": ["squares"], "licence": "r", "held_out_groups": ["ALL-1", "MM-1"]})
+    given = subject.of_run(run_folder, None, part_of("two.csv", "ALL-1,", "MM-1,"), lambda _: None)
+    assert given.kind_of_fields == report.HELD_OUT
     change(run_folder, training={"data": ["squares"], "licence": "r", "held_out_groups": ["MM-0"]})
     with pytest.raises(CalibrationRefused, match="MM-0"):
         subject.of_run(run_folder, part_of("cal.csv", "-0,"), None, lambda _: None)

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 import trainer
 from edge.errors import ConfigurationError, ScaleError
 from edge.model import run as runs
+from trainer import backend
 from trainer.cli import main
 
 PROGRAM = [sys.executable, "-c", "from trainer.cli import main; main()"]
@@ -107,3 +108,17 @@ def test_interrupting_ends_with_130_without_a_word_and_without_a_finished_run(ma
     for chatter in ("Traceback", "oneDNN", "WARNING", "cuda", "absl"):
         assert chatter not in said
     assert not (out / runs.DESCRIPTION).exists()
+
+
+@pytest.mark.parametrize("command", ["fit", "search", "compare"])
+@pytest.mark.parametrize(
+    ("name", "line"), [("torch", "KERAS_BACKEND=torch: torch is not installed"), ("nonsense", "is no back end")]
+)
+def test_a_back_end_that_is_not_there_is_one_line(manifest_file, tmp_path, monkeypatch, command, name, line):
+    monkeypatch.setenv("KERAS_BACKEND", name)
+    monkeypatch.setattr(backend.importlib.util, "find_spec", lambda _: None)
+    result = told(command, manifest_file, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert line in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()

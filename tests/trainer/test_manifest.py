@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -207,6 +208,43 @@ def test_the_fingerprint_changes_with_a_picture_a_mask_a_region_and_a_label(tmp_
         seen.append(fingerprint())
     assert len(set(seen)) == 5
     assert fingerprint() == seen[-1]
+
+
+def test_the_fingerprint_changes_with_every_mask_and_is_the_old_one_without_them(tmp_path, write_manifest):
+    for name in ("a.png", "b.png", "n.png", "c.png"):
+        (tmp_path / name).write_bytes(name.encode())
+    columns = (*manifest.REQUIRED, "nucleus_mask", "cytoplasm_mask")
+
+    def fingerprint(nucleus="", cytoplasm=""):
+        rows = [(*ROWS[0], nucleus, cytoplasm), (*ROWS[1], "", "")]
+        return manifest.fingerprint(manifest.read([write_manifest(rows, columns)]))
+
+    seen = [fingerprint(), fingerprint("n.png"), fingerprint("", "n.png"), fingerprint("n.png", "c.png")]
+    (tmp_path / "c.png").write_bytes(b"changed")
+    seen.append(fingerprint("n.png", "c.png"))
+    assert len(set(seen)) == 5
+    # A training that was stopped is found again by it.
+    lines = [f"{hashlib.sha256(row[0].encode()).hexdigest()}  {' '.join(row[1:])}\n" for row in ROWS[:2]]
+    assert seen[0] == hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def test_a_picture_is_known_again_in_another_manifest_and_behind_a_link(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "17.png").touch()
+    (tmp_path / "b" / "linked.png").symlink_to(tmp_path / "17.png")
+    head = "path,label,group,lab,um_per_px\n"
+    (tmp_path / "a" / "m.csv").write_text(f"{head}../17.png,ALL,g1,lab,0.1\n")
+    for name in ("../17.png", "linked.png"):
+        (tmp_path / "b" / "m.csv").write_text(f"{head}{name},normal,g2,lab,0.1\n")
+        with pytest.raises(DataError, match="two labels or groups"):
+            manifest.read([tmp_path / "a" / "m.csv", tmp_path / "b" / "m.csv"])
+
+
+def test_a_name_that_no_file_can_have_is_not_found(write_manifest):
+    rows = [changed(ROWS[0], path=f"images/{'x' * 300}.png"), *ROWS[1:]]
+    with pytest.raises(DataError, match="not found"):
+        manifest.require_files(manifest.read([write_manifest(rows)]))
 
 
 def test_a_picture_that_went_away_has_no_fingerprint(write_manifest):

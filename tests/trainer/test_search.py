@@ -54,6 +54,28 @@ def test_a_folder_of_another_search_is_refused(manifest_file, tmp_path, quick_tr
         search.search([manifest_file], tmp_path, replace(quick_training, steps=2), trials=1, folds=2)
 
 
+@pytest.mark.parametrize("other", [{"hold_out": ["violet-MM-0"]}, {"hold_out": ["violet-MM-1"]}, {"folds": 3}])
+def test_settings_chosen_with_another_test_part_or_other_folds_are_not_passed_on(
+    manifest_file, tmp_path, quick_training, measured, other
+):
+    chosen = {"trials": 1, "folds": 2, "hold_out": []}
+    search.search([manifest_file], tmp_path, quick_training, **chosen)
+    with pytest.raises(DataError, match="is of other test part and folds"):
+        search.search([manifest_file], tmp_path, quick_training, **chosen | other)
+    assert search.search([manifest_file], tmp_path, quick_training, **chosen).trials == 1
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.0])
+def test_a_search_whose_file_is_damaged_is_refused_in_one_line(manifest_file, tmp_path, quick_training, measured, kept):
+    search.search([manifest_file], tmp_path, quick_training, trials=1, folds=2)
+    whole = (tmp_path / STORAGE).read_bytes()
+    cut = int(kept * len(whole))
+    (tmp_path / STORAGE).write_bytes(whole[:cut] + b"\xff" * (len(whole) - cut))
+    with pytest.raises(DataError, match=STORAGE) as refused:
+        search.search([manifest_file], tmp_path, quick_training, trials=2, folds=2)
+    assert "\n" not in str(refused.value)
+
+
 def test_the_loss_of_settings_is_a_likelihood_of_fields_not_seen(manifest_file, quick_training):
     from trainer import dataset
     from trainer.learning import Surroundings

@@ -12,6 +12,7 @@ from edge import RESEARCH_USE_ONLY
 from edge.cli.options import json_option
 from edge.cli.output import printable, say, write, write_json
 from edge.cli.program import only_our_lines
+from trainer import backend
 
 EXAMPLES = """
 \b
@@ -103,6 +104,7 @@ def command(
     sets = [tuple(name.strip() for name in entry.split(",")) for entry in classes]
     if any(len(names) < 2 or len(set(names)) < len(names) or not all(names) for names in sets):
         raise click.BadParameter("give two classes or more, as in ALL,MM", param_hint="--classes")
+    backend.require()
     # What TensorFlow's threads still say when the block below is over.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with only_our_lines(verbose) as terminal:

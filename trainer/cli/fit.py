@@ -14,6 +14,7 @@ from edge import RESEARCH_USE_ONLY
 from edge.cli.options import Number, json_option
 from edge.cli.output import say, write, write_json
 from edge.cli.program import only_our_lines
+from trainer import backend
 
 EXAMPLES = """
 \b
@@ -123,6 +124,7 @@ def command(
     if any(not old or not new for old, _, new in pairs):
         raise click.BadParameter("give OLD=NEW", param_hint="--relabel")
     outside = {name: options.pop(name) for name in ("hold_out", "folds", "leave_out_laboratories", "licence", "data")}
+    backend.require()
     # What TensorFlow's threads still say when the block below is over.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with only_our_lines(verbose) as terminal:

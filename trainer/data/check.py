@@ -14,7 +14,7 @@ from trainer.data import confounding, duplicates, survey
 from trainer.data.duplicates import Pair
 from trainer.data.survey import Seen
 from trainer.errors import DataError
-from trainer.manifest import LabelledField
+from trainer.manifest import LabelledField, is_there
 
 FEW_GROUPS = 5
 """A class with fewer groups is warned of: an interval over groups says little then."""
@@ -203,7 +203,7 @@ def _of_files(seen: Sequence[Seen]) -> Iterator[Finding]:
         manifest.require_files(one.source for one in seen)
     except DataError as error:
         yield Finding("missing files", f"{error.what}: {error.why}", error.remedy, refuses=True)
-    unreadable = [one.problem for one in seen if one.problem and one.source.path.exists()]
+    unreadable = [one.problem for one in seen if one.problem and is_there(one.source.path)]
     if unreadable:
         yield Finding(
             "unreadable pictures",

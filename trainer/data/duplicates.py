@@ -189,3 +189,36 @@ def across(found: Iterable[Pair], groups_of_parts: Iterable[Collection[str]]) ->
         for pair in found
         if len({part_of[field.group] for field in (pair.first, pair.second) if field.group in part_of}) == 2
     ]
+
+
+def between(
+    fields: Sequence[LabelledField],
+    groups_of_parts: Iterable[Collection[str]],
+    progress: Callable[[int], None] = lambda _: None,
+) -> list[str]:
+    """Say which fields of a data set a split has parted from one that shows the same, a line each.
+
+    Parameters
+    ----------
+    fields : sequence of LabelledField
+        The data set; what cannot be read is passed over.
+    groups_of_parts : iterable of collections of str
+        The groups of each part, such as ``[parts.test, *parts.folds]`` of :class:`trainer.split.Parts`.
+    progress : callable
+        Called with the number of fields done.
+
+    Returns
+    -------
+    list of str
+        The most alike first; empty when no picture is on both sides.
+    """
+    return [_told(pair) for pair in across(find(fields, progress), groups_of_parts)]
+
+
+def _told(pair: Pair) -> str:
+    alike = "are the same file" if pair.identical else f"show the same ({pair.bits} of {64 * _WORDS} bits differ)"
+    labels = f", labelled {pair.first.label} and {pair.second.label}" if pair.across_labels else ""
+    return (
+        f"{pair.first.path.name} of group {pair.first.group} and {pair.second.path.name} of group "
+        f"{pair.second.group} {alike}{labels}, in two parts of the split"
+    )

@@ -12,7 +12,7 @@ import numpy as np
 from edge.camera.decode import read_image
 from edge.errors import ScaleError, WbcError
 from edge.frame import Pixels
-from edge.manifest import crop
+from edge.manifest import crop, is_there
 from edge.vision import morphology, nuclei
 from edge.vision.field import prepare
 from trainer import pictures
@@ -102,7 +102,7 @@ def _look_at(source: LabelledField, is_measured: bool) -> Seen:
         return Seen(source, problem=str(error))
     cover, problems = {}, []
     for column, path in source.masks.items():
-        if not path.exists():
+        if not is_there(path):
             continue
         try:
             cover[column] = float(pictures.read_mask(source, path).mean())

@@ -232,6 +232,9 @@ def _summary(found: Comparison) -> str:
     for task in found.tasks:
         for one in found.inflation:
             if one.task == task and one.system == lineup.PAPER and one.protocol != "paper":
+                if said := _did_not_learn(found, one):
+                    lines.append(f"- {task.title}: the network of the paper {said}.")
+                    break
                 values = _accuracies(found, task)[one.title]
                 lines.append(
                     f"- {task.title}: the network of the paper has an accuracy of {_percent(values['paper'])} as in "
@@ -239,6 +242,19 @@ def _summary(found: Comparison) -> str:
                     f"**{_points(one.points)} points**; {_points(one.as_taken)} on pictures as taken."
                 )
     return "\n".join(lines)
+
+
+def _did_not_learn(found: Comparison, one: Inflation) -> str:
+    """Say that a system is no better than chance by the paper's protocol, if so; what noise lost says nothing."""
+    balanced = next(
+        row.figures["balanced accuracy"]
+        for row in found.rows
+        if (row.task, row.system, row.protocol) == (one.task, one.system, "paper")
+    )
+    low = balanced.value if balanced.low is None else balanced.low
+    if low > 1 / len(one.task.classes):
+        return ""
+    return f"did not learn (balanced accuracy {_percent(balanced)}); no inflation can be read from it"
 
 
 def _preparation(found: Comparison) -> str:
@@ -316,6 +332,9 @@ def _inflations(found: Comparison, task: Task) -> str:
     ]
     for title in dict.fromkeys(one.title for one in ours):
         by = {one.protocol: one for one in ours if one.title == title}
+        if said := _did_not_learn(found, next(iter(by.values()))):
+            lines.append(f"| {title} | {said} |{' |' * (2 * len(others) - 1)}")
+            continue
         cells = [_points(by[name].points) for name in others] + [_points(by[name].as_taken) for name in others]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -376,6 +376,17 @@ def test_parts_that_do_not_fit_are_not_passed_on_as_a_bundle(small: Bundle, path
     cut = {**small.selftest_logits, "int8": small.selftest_logits["int8"][:, :2]}
     with pytest.raises(BundleCorrupt, match="do not fit"):
         bundles.write(replace(small, selftest_logits=cut), path)
+    assert not path.exists()
+
+
+def test_a_good_bundle_is_not_replaced_by_one_that_no_device_would_read(small: Bundle, path: Path) -> None:
+    before = bundles.write(small, path)
+    no_number = small.novelty_whitening.copy()
+    no_number[0, 0] = np.nan
+    with pytest.raises(BundleCorrupt, match="no numbers"):
+        bundles.write(replace(small, novelty_whitening=no_number), path)
+    assert bundles.read(path).sha256 == before.sha256
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_bundle_of_the_first_format_is_read(small: Bundle, whole: bytes, path: Path) -> None:

@@ -165,3 +165,11 @@ def test_a_manifest_that_cannot_be_written_is_told(snam, tmp_path):
 def test_help_has_examples(command):
     shown = told(command, "--help").output
     assert re.search(rf"^  Examples?:\n    trainer data {command} ", shown, re.MULTILINE)
+
+
+def test_a_name_that_no_file_can_have_is_a_problem_and_no_traceback(tmp_path):
+    path = tmp_path / "fields.csv"
+    path.write_text(f"path,label,group,lab,um_per_px\n{'x' * 300}.png,ALL,g,lab,0.1\n", encoding="utf-8")
+    result = told("check", path)
+    assert isinstance(result.exception, SystemExit)
+    assert "xxx.png" in result.output

@@ -132,3 +132,23 @@ def test_the_known_near_duplicates_of_the_real_data_are_found():
         frozenset(("WBC-Benign-238", "WBC-Benign-241")),
         frozenset(("WBC-Malignant-Early-559", "WBC-Malignant-Early-561")),
     }
+
+
+def test_what_a_split_has_parted_is_said_in_a_line_each(tmp_path, picture, drawn):
+    for name, pixels in (("a", picture), ("b", recompressed(picture)), ("c", cv2.imread(drawn[-1][0]))):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
+    shutil.copy(tmp_path / "a.png", tmp_path / "copy.png")
+    fields = [
+        LabelledField(tmp_path / "a.png", "ALL", "g1", "l", 0.5),
+        LabelledField(tmp_path / "b.png", "ALL", "g1", "l", 0.5),
+        LabelledField(tmp_path / "copy.png", "MM", "g2", "l", 0.5),
+        LabelledField(tmp_path / "c.png", "MM", "g3", "l", 0.5),
+    ]
+    seen = []
+    first, second = duplicates.between(fields, [{"g2"}, {"g1"}, {"g3"}], seen.append)
+    assert first == (
+        "a.png of group g1 and copy.png of group g2 are the same file, labelled ALL and MM, in two parts of the split"
+    )
+    assert second.startswith("b.png of group g1 and copy.png of group g2 show the same (")
+    assert seen == [1, 2, 3, 4]
+    assert duplicates.between(fields, [{"g1", "g2"}, {"g3"}]) == []

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from edge import RESEARCH_USE_ONLY
 from edge.camera.decode import read_image
 from trainer.cli import main
-from trainer.paper import compare
+from trainer.paper import compare, tables
 from trainer.paper.controls import CONTROLS
+from trainer.paper.measures import Figure
+from trainer.paper.results import Comparison
 
 # Six networks and their controls are made on the way to the first promise.
 pytestmark = pytest.mark.timeout(600)
@@ -112,6 +116,31 @@ def test_inflation_is_the_papers_accuracy_minus_the_other(comparison):
     for one in found["inflation"]:
         key = str(one["task"]), one["system"]
         assert one["points"][0] == pytest.approx(accuracy[*key, "paper"] - accuracy[*key, one["protocol"]])
+
+
+@pytest.mark.parametrize(
+    ("low", "learned"),
+    [(0.48, False), (0.5, False), (0.55, True)],
+    ids=["chance within", "chance at the end", "better"],
+)
+def test_no_inflation_is_read_from_a_system_that_did_not_learn(comparison, low, learned):
+    found = msgspec.json.decode((comparison[0] / "compare.json").read_bytes(), type=Comparison)
+    title = found.inflation[0].title
+    balanced = Figure(low + 0.04, low, low + 0.08)
+    rows = [
+        msgspec.structs.replace(row, figures={**row.figures, "balanced accuracy": balanced})
+        if (row.title, row.protocol) == (title, "paper")
+        else row
+        for row in found.rows
+    ]
+    page = tables.page(msgspec.structs.replace(found, rows=rows))
+    (line,) = [line for line in page.split("### What the paper's protocol adds")[1].splitlines() if title in line][:1]
+    said = (
+        f"did not learn (balanced accuracy {100 * balanced.value:.1f}% ({100 * low:.1f} to {100 * balanced.high:.1f}))"
+    )
+    assert (said in line) is not learned
+    assert (re.search(r"[+-]\d+\.\d", line) is not None) is learned
+    assert line.count("|") == 2 + 2 * 2
 
 
 def test_what_is_finished_is_not_done_again_and_the_rest_comes_out_the_same(comparison, manifest_file):
