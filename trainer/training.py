@@ -27,6 +27,7 @@ from edge.model.run import Run
 from trainer import calibrate, card, controls, dataset, evaluate, figures, report, simulated
 from trainer.cells import Cells
 from trainer.checkpoint import Checkpoints
+from trainer.data import duplicates
 from trainer.dataset import Dataset
 from trainer.evaluate import Judged
 from trainer.learning import Surroundings, shared, train
@@ -106,11 +107,16 @@ def fit(
         (out / _run.DESCRIPTION).unlink(missing_ok=True)
         # Whether anything can be written there shows now or after hours of training.
         tempfile.TemporaryFile(dir=out).close()
+    # Not refused: the figures are then a little too good, and whoever reads them must know.
+    parted = duplicates.between(
+        sources, [parts.test, *parts.folds], lambda done: progress("looking for duplicates", done, len(sources))
+    )
     found = dataset.prepare(sources, parts, settings, progress)
     checkpoints = Checkpoints(out, _key(found, settings))
     around = Surroundings(progress, checkpoints, out / LOGS)
     with shared(settings.devices):
         run, told, network, material, arrays = _learn(found, settings, around, licence, data, leave_out_laboratories)
+    told["on_both_sides_of_the_split"] = parted
     with _writing(out):
         network.save(out / _run.NETWORK)
         for name, array in arrays.items():
