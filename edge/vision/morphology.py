@@ -76,15 +76,17 @@ def measure(field: Field, nuclei: Nuclei) -> Morphology | None:
     chromatin_near, cytoplasm_near = near.T.astype(np.float64)
     surround = np.maximum((right - left) * (bottom - top) - chromatin_near, 1)
     ratio, fraction = chromatin_near / np.maximum(cytoplasm_near, 1), cytoplasm_near / surround
-    medians = np.median((area, ratio, fraction), axis=1).tolist()
-    return Morphology(len(nuclei.centres), *medians)
+    ordered = np.sort((area, ratio, fraction), axis=1)
+    # NumPy's median takes a tenth of a millisecond, whatever there is to sort.
+    middle = (ordered[:, (ordered.shape[1] - 1) // 2] + ordered[:, ordered.shape[1] // 2]) / 2
+    return Morphology(len(nuclei.centres), *middle.tolist())
 
 
 def _areas(mask: NDArray[np.uint8], x: NDArray[np.intp], y: NDArray[np.intp]) -> NDArray[np.float64]:
     """Area in pixels of the chromatin that each centre lies in; centres in the same share it."""
-    # Asking OpenCV for the areas takes twice as long as counting.
+    # Asking OpenCV for the areas takes twice as long as counting; nearly all pixels are none of a nucleus.
     count, parts = cv2.connectedComponents(mask, connectivity=8, ltype=label_depth(mask))
-    pixels = np.bincount(parts.ravel(), minlength=count)
+    pixels = np.bincount(parts[mask > 0], minlength=count)
     owners = parts[y, x]
     sharers = np.bincount(owners, minlength=count)
     # The middle of a lobed nucleus can lie between its lobes: then its area is not known, and not counted as glass.

@@ -28,6 +28,7 @@ _NEARLY_WHITE = 253
 _NEARLY_BLACK = 1
 _SMOOTHING_UM = 0.4
 _STEEPEST = 0.995
+_PLENTY_PX = 150_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +106,19 @@ def assess(field: Field, nuclei: Nuclei) -> Quality:
 
 
 def _contrast_and_focus(field: Field) -> tuple[float, float]:
-    green = np.asarray(blur(green_density(field.pixels), _SMOOTHING_UM / field.um_per_px), np.uint8)
+    # Half of a large field has edges in plenty, and its middle is what a person focuses on.
+    height, width = field.pixels.shape[:2]
+    rows = slice(height // 4, height - height // 4) if height * width > _PLENTY_PX else slice(None)
+    lit = None if field.inside is None else field.inside[rows]
+    green = np.asarray(blur(green_density(field.pixels[rows]), _SMOOTHING_UM / field.um_per_px), np.uint8)
     # Sobel's kernel sums to 8 per unit of slope; int16 holds 255 * 8 whole.
     across, down = (sampled(np.asarray(slope, np.int16)) for slope in cv2.spatialGradient(green))
     slopes = cv2.add(cv2.convertScaleAbs(across, alpha=0.25), cv2.convertScaleAbs(down, alpha=0.25))
     slope = slopes.astype(np.uint8, copy=False)
     inside = None
-    if field.inside is not None:
-        inside = sampled(field.inside)
-        slope[sampled(cv2.erode(field.inside, np.ones((9, 9), np.uint8)).astype(np.uint8, copy=False)) == 0] = 0
+    if lit is not None:
+        inside = sampled(lit)
+        slope[sampled(cv2.erode(lit, np.ones((9, 9), np.uint8)).astype(np.uint8, copy=False)) == 0] = 0
     low, high = _quantiles(sampled(green), (0.05, _STEEPEST), inside)
     contrast = (high - low) / OD_STEPS_PER_UNIT
     (steepest,) = _quantiles(slope, (_STEEPEST,), inside)

@@ -20,7 +20,7 @@ CHROMATIN_OD = (20, 100, 60)
 CYTOPLASM_OD = (10, 20, 25)
 
 
-def absorbing(density: NDArray[np.uint8], um_per_px: float) -> Field:
+def absorbing(density: NDArray[Any], um_per_px: float) -> Field:
     """Make the field whose pixels have these optical densities; shape (height, width, 3), hundredths."""
     pixels = np.rint(WHITE * 10 ** (-density / 100)).astype(np.uint8)
     return Field(pixels, expose(pixels), None, um_per_px)
@@ -40,7 +40,9 @@ def cells(
         for x_um, y_um in centres_um:
             away = np.hypot(*(np.indices((height, width)) + 0.5 - np.array([y_um, x_um])[:, None, None] / um_per_px))
             density[away * um_per_px < radius_um] = colour
-    field = absorbing(density, um_per_px)
+    # Without a sensor's noise any threshold between two colours is Otsu's.
+    noisy = density + np.random.default_rng(1).normal(0, 2, density.shape)
+    field = absorbing(np.clip(noisy, 0, 238), um_per_px)
     return field, nuclei.find(field.pixels, um_per_px)
 
 
@@ -53,8 +55,8 @@ def test_known_discs_are_measured_at_every_scale(nucleus_um: float, um_per_px: f
     measured = morphology.measure(*cells(APART, um_per_px, nucleus_um))
     assert measured is not None
     assert measured.nuclei == 6
-    # Counted in pixels of half the resolution, some of the rim with them; a small nucleus has a radius of three.
-    assert measured.nuclear_area_um2 == pytest.approx(1.05 * math.pi * nucleus_um**2, rel=0.15)
+    # Half of the mask's soft rim is counted, so that a small nucleus is measured somewhat too large.
+    assert measured.nuclear_area_um2 == pytest.approx(1.12 * math.pi * nucleus_um**2, rel=0.12)
     cytoplasm_um2 = math.pi * (6.0**2 - nucleus_um**2)
     around_um2 = 16.0**2 - math.pi * nucleus_um**2
     assert measured.cytoplasm_fraction == pytest.approx(cytoplasm_um2 / around_um2, rel=0.4)
