@@ -318,7 +318,14 @@ def test_it_throws_away_what_its_configuration_no_longer_keeps(service: Callable
         assert all(record.pictures for record in journal.frames())
     one.config.write_text(settings + "keep_picture_mb = 0.001\n", "utf-8")
     one.ask("reload")
-    one.until(lambda _: not list(one.folder.rglob("*.jpg")))
+
+    def pruned(_: Any) -> bool:
+        with one.journal() as journal:
+            return "pruned" in [event.kind for event in journal.events()]
+
+    # What went is logged once it has gone.
+    one.until(pruned)
+    assert not list(one.folder.rglob("*.jpg"))
     with one.journal() as journal:
         assert [bool(record.pictures) for record in journal.frames()] == [False] * 3
         assert [event.kind for event in journal.events()].count("pruned") == 1
