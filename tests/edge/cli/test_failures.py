@@ -58,9 +58,9 @@ def newer():
 
 def of_another_mind():
     def change(parts):
-        logits = np.load(io.BytesIO(parts["selftest-logits.npy"]))
+        logits = np.load(io.BytesIO(parts["selftest-logits-int8.npy"]))
         np.save(changed := io.BytesIO(), logits + np.float32(3))
-        parts["selftest-logits.npy"] = changed.getvalue()
+        parts["selftest-logits-int8.npy"] = changed.getvalue()
 
     return rebuilt(change)
 
