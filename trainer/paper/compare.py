@@ -230,15 +230,14 @@ def _outcomes(
         inputs = cache(partial(system.read, data.pictures, partial(progress, f"{stage}: reading")))
         steps = list(product(data.jobs, settings.protocols))
         for done, (job, protocol) in enumerate(steps):
+            dealt = job.dealt[protocol]
             labels = shuffled(job.pictures, settings.seed) if contender.shuffles else job.pictures.labels
             path = out / PARTS / f"{job.task.slug}--{protocol}--{name}.json"
             key = parts.key(data.told.sha256, job.task, protocol, name, settings)
             part = parts.kept(path, key)
             if part is None:
                 tell = partial(_tell, progress, stage, done, len(steps))
-                part = parts.fit(
-                    key, system, inputs()[job.rows], labels, job.pictures, job.dealt[protocol], settings.seed, tell
-                )
+                part = parts.fit(key, system, inputs()[job.rows], labels, job.pictures, dealt, settings.seed, tell)
                 with _writing(out):
                     parts.keep(part, path)
             progress(stage, _FINE * (done + 1), _FINE * len(steps))
@@ -253,6 +252,7 @@ def _outcomes(
                 scores=np.array(part.scores),
                 groups=job.pictures.groups[tested],
                 taken=job.pictures.variants[tested] == fields.AS_TAKEN,
+                folds=np.repeat(np.arange(len(dealt)), [len(fold.test) for fold in dealt]),
                 part=part,
             )
 

@@ -93,6 +93,8 @@ class Outcome:
         Shape (n,), str.
     taken : ndarray
         Shape (n,), bool, False for what augmentation made.
+    folds : ndarray
+        Shape (n,), int64, in which fold each was tested.
     part : Part
         As it is kept.
     """
@@ -106,12 +108,19 @@ class Outcome:
     scores: NDArray[np.float64]
     groups: NDArray[np.str_]
     taken: NDArray[np.bool_]
+    folds: NDArray[np.int64]
     part: Part
 
     @property
     def called(self) -> NDArray[np.int64]:
         """Class called, shape (n,)."""
         return np.asarray(self.scores.argmax(axis=1))
+
+    @property
+    def one_class_only(self) -> int:
+        """How many of its trainings called a single class, where several were tested: those learned nothing."""
+        own = [self.folds == fold for fold in np.unique(self.folds)]
+        return sum(len(np.unique(self.called[fold])) < 2 <= len(np.unique(self.labels[fold])) for fold in own)
 
     @property
     def confusions(self) -> NDArray[np.int64]:
@@ -203,6 +212,8 @@ class Inflation(msgspec.Struct, frozen=True):
         The difference.
     as_taken : Figure
         The same on pictures that augmentation did not make: the fields are then the same ones.
+    one_class_only : int
+        How many of the trainings by both protocols called a single class: the difference is then theirs.
     """
 
     task: Task
@@ -211,6 +222,7 @@ class Inflation(msgspec.Struct, frozen=True):
     protocol: str
     points: Figure
     as_taken: Figure
+    one_class_only: int = 0
 
 
 class Comparison(msgspec.Struct, frozen=True):

@@ -104,6 +104,7 @@ def inflation(outcomes: Sequence[Outcome], seed: int) -> list[Inflation]:
                 protocol=other.protocol,
                 points=measures.difference(one.confusions, other.confusions, seed),
                 as_taken=measures.difference(taken, other.confusions, seed),
+                one_class_only=one.one_class_only + other.one_class_only,
             )
         )
     return found
@@ -245,7 +246,9 @@ def _summary(found: Comparison) -> str:
 
 
 def _did_not_learn(found: Comparison, one: Inflation) -> str:
-    """Say that a system is no better than chance by the paper's protocol, if so; what noise lost says nothing."""
+    """Say that a system, or one of its trainings, did not learn, if so; what noise lost says nothing."""
+    if one.one_class_only:
+        return f"{one.one_class_only} of its trainings called one class only; no inflation can be read from it"
     balanced = next(
         row.figures["balanced accuracy"]
         for row in found.rows
@@ -332,7 +335,7 @@ def _inflations(found: Comparison, task: Task) -> str:
     ]
     for title in dict.fromkeys(one.title for one in ours):
         by = {one.protocol: one for one in ours if one.title == title}
-        if said := _did_not_learn(found, next(iter(by.values()))):
+        if said := next(filter(None, (_did_not_learn(found, one) for one in by.values())), ""):
             lines.append(f"| {title} | {said} |{' |' * (2 * len(others) - 1)}")
             continue
         cells = [_points(by[name].points) for name in others] + [_points(by[name].as_taken) for name in others]

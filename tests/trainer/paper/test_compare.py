@@ -7,6 +7,7 @@ import json
 import re
 
 import msgspec
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -16,7 +17,7 @@ from trainer.cli import main
 from trainer.paper import compare, tables
 from trainer.paper.controls import CONTROLS
 from trainer.paper.measures import Figure
-from trainer.paper.results import Comparison
+from trainer.paper.results import Comparison, Outcome, Task
 
 # Six networks and their controls are made on the way to the first promise.
 pytestmark = pytest.mark.timeout(600)
@@ -118,6 +119,31 @@ def test_inflation_is_the_papers_accuracy_minus_the_other(comparison):
         assert one["points"][0] == pytest.approx(accuracy[*key, "paper"] - accuracy[*key, one["protocol"]])
 
 
+def test_no_inflation_is_read_where_a_training_called_one_class_only(comparison):
+    found = msgspec.json.decode((comparison[0] / "compare.json").read_bytes(), type=Comparison)
+    first = found.inflation[0]
+    collapsed = [
+        msgspec.structs.replace(one, one_class_only=1)
+        if (one.task, one.title) == (first.task, first.title)
+        else msgspec.structs.replace(one, one_class_only=0)
+        for one in found.inflation
+    ]
+    page = tables.page(msgspec.structs.replace(found, inflation=collapsed))
+    section = page.split("### What the paper's protocol adds")[1]
+    line = next(one for one in section.splitlines() if first.title in one)
+    assert "1 of its trainings called one class only; no inflation can be read from it" in line
+    assert not re.search(r"[+-]\d+\.\d", line)
+
+
+def test_trainings_that_called_one_class_only_are_counted():
+    scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.9, 0.1], [0.2, 0.8]])
+    outcome = Outcome(
+        Task("data", ("ALL", "MM")), "group", "paper", "network", False, np.array([0, 1, 0, 1]), scores,
+        np.array(["a", "b", "c", "d"]), np.ones(4, bool), np.array([0, 0, 1, 1]), None,
+    )  # fmt: skip
+    assert outcome.one_class_only == 1
+
+
 @pytest.mark.parametrize(
     ("low", "learned"),
     [(0.48, False), (0.5, False), (0.55, True)],
@@ -133,7 +159,9 @@ def test_no_inflation_is_read_from_a_system_that_did_not_learn(comparison, low, 
         else row
         for row in found.rows
     ]
-    page = tables.page(msgspec.structs.replace(found, rows=rows))
+    # Of trainings as short as these some call one class only.
+    trained = [msgspec.structs.replace(one, one_class_only=0) for one in found.inflation]
+    page = tables.page(msgspec.structs.replace(found, rows=rows, inflation=trained))
     (line,) = [line for line in page.split("### What the paper's protocol adds")[1].splitlines() if title in line][:1]
     said = (
         f"did not learn (balanced accuracy {100 * balanced.value:.1f}% ({100 * low:.1f} to {100 * balanced.high:.1f}))"
