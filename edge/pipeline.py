@@ -262,12 +262,9 @@ def _tile_results(
 ) -> tuple[TileResult, ...]:
     classes = bundle.description.classes
     # Edge by edge: the two axes' sizes of a pixel differ by some thousandths, and neighbours of a grid must still meet.
-    near, far = (
-        np.rint(edges * np.array(frame_px_per_field_px)).astype(int)
-        for edges in (corners, corners + bundle.description.tiling.tile_px)
-    )
-    places = np.column_stack([near, far - near]).tolist()
+    edges = np.hstack([corners, corners + bundle.description.tiling.tile_px])
+    places = np.rint(edges * np.array(2 * frame_px_per_field_px)).astype(int).tolist()
     return tuple(
-        TileResult(x, y, width, height, classes[row.index(max(row))], row)
-        for (x, y, width, height), row in zip(places, rows, strict=True)
+        TileResult(left, top, right - left, bottom - top, classes[row.index(max(row))], row)
+        for (left, top, right, bottom), row in zip(places, rows, strict=True)
     )

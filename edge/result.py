@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from edge.frame import SensorReport
 from edge.vision.morphology import Morphology
 from edge.vision.quality import Quality
@@ -13,9 +15,8 @@ INDETERMINATE = "indeterminate"
 """The verdict that is none: the reason stands beside it."""
 
 
-@dataclass(frozen=True, slots=True)
-class TileResult:
-    """One tile that the model judged.
+class TileResult(msgspec.Struct, frozen=True):
+    """One tile that the model judged; a frame has dozens, and a frozen dataclass is made four times as slowly.
 
     Attributes
     ----------

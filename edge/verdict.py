@@ -204,4 +204,5 @@ def novelty(embeddings: NDArray[np.float32], mean: NDArray[np.float32], whitenin
     float
         0 at the middle of the training data; beyond 1 it is no smear.
     """
-    return float(np.linalg.norm((embeddings - mean) @ whitening, axis=1).mean())
+    white = (embeddings - mean) @ whitening
+    return float(np.sqrt(np.einsum("ij,ij->i", white, white)).mean())

@@ -101,8 +101,10 @@ def _before(connection: sqlite3.Connection, record: int) -> str:
 
 def _digest(connection: sqlite3.Connection, before: str, record: int) -> str:
     # From what the tables hold and not from what was inserted: so there is one form of it, whatever SQLite made of it.
-    frame = tuple(connection.execute(_FRAME, (record,)).fetchone())
-    tiles = [tuple(tile) for tile in connection.execute(_TILES, (record,))]
+    cursor = connection.cursor()
+    cursor.row_factory = None  # plain tuples
+    frame = cursor.execute(_FRAME, (record,)).fetchone()
+    tiles = cursor.execute(_TILES, (record,)).fetchall()
     return hashlib.sha256(_ENCODER.encode((before, frame, tiles))).hexdigest()
 
 

@@ -91,17 +91,18 @@ def lit(pixels: Pixels) -> NDArray[np.uint8] | None:
     ndarray or None
         Shape (height, width), uint8, 255 inside; None when there is no surround.
     """
-    if pixels[:: pixels.shape[0] - 1 or 1, :: pixels.shape[1] - 1 or 1].max(axis=2).min() >= _DARK_SHARE_OF_GLASS * 255:
-        return None
     height, width = pixels.shape[:2]
+    corners = [pixels[y, x].tolist() for y in (0, height - 1) for x in (0, width - 1)]
+    if min(map(max, corners)) >= _DARK_SHARE_OF_GLASS * 255:
+        return None
     small = pixels[::_COARSENING, ::_COARSENING].max(axis=2)
     brightest = float(np.quantile(small, 0.99))
     dark = (small < _DARK_SHARE_OF_GLASS * brightest).astype(np.uint8)
-    corners = [(y, x) for y in (0, -1) for x in (0, -1) if dark[y, x]]
-    if not corners:
+    dark_corners = [(y, x) for y in (0, -1) for x in (0, -1) if dark[y, x]]
+    if not dark_corners:
         return None
     _, parts = cv2.connectedComponents(dark, connectivity=4)
-    surround = np.isin(parts, [parts[corner] for corner in corners])
+    surround = np.isin(parts, [parts[corner] for corner in dark_corners])
     if not _LEAST_SURROUND < surround.mean() < 1 - _LEAST_SURROUND:
         return None
     coarse = np.where(surround, np.uint8(0), np.uint8(255))

@@ -64,7 +64,6 @@ def measure(field: Field, nuclei: Nuclei) -> Morphology | None:
     um_per_px = 2 * field.um_per_px
     height, width = mask.shape
     x, y = np.rint((nuclei.centres - 0.5) / 2).astype(np.intp).T
-    x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
     area = _areas(mask, x, y) * um_per_px**2
     stained = nuclei.density[2] > round(_LEAST_CYTOPLASM_OD * OD_STEPS_PER_UNIT)
     cytoplasm = (stained & (mask == 0)).astype(np.uint8)

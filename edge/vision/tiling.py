@@ -158,9 +158,11 @@ def cut(image: Pixels, corners: Corners, tile: int) -> Pixels:
     height, width = image.shape[:2]
     tiles = np.empty((len(corners), tile, tile, 3), np.uint8)
     for copy, (x, y) in zip(tiles, corners.tolist(), strict=True):
+        if 0 <= x <= width - tile and 0 <= y <= height - tile:
+            copy[:] = image[y : y + tile, x : x + tile]
+            continue
         left, top, right, bottom = max(0, x), max(0, y), min(width, x + tile), min(height, y + tile)
-        if right - left < tile or bottom - top < tile:
-            copy[:] = WHITE
+        copy[:] = WHITE
         if right > left and bottom > top:
             copy[top - y : bottom - y, left - x : right - x] = image[top:bottom, left:right]
     return tiles

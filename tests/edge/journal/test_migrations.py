@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from edge.errors import JournalError, JournalTooNew
 from edge.journal import Journal, schema
@@ -105,7 +106,7 @@ def test_a_journal_of_the_first_version_is_read_and_written_on(
     path: Path, result: FrameResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Of those days: every tile is a square.
-    tiles = tuple(replace(tile, height_px=tile.width_px) for tile in result.tiles)
+    tiles = tuple(structs.replace(tile, height_px=tile.width_px) for tile in result.tiles)
     result = replace(result, tiles=tiles)
     with monkeypatch.context() as earlier:
         earlier.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])

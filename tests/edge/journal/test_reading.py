@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from edge.errors import ImageError
 from edge.journal import Journal, SampleRecord, default_path
@@ -50,7 +51,7 @@ def test_every_frame_of_many_pages_comes_once_with_its_own_tiles(journal: Journa
     sample = journal.sample("S1")
     logged = {}
     for sequence in range(300):
-        tiles = (replace(result.tiles[0], x_px=sequence),) * (sequence % 3)
+        tiles = (structs.replace(result.tiles[0], x_px=sequence),) * (sequence % 3)
         one = replace(result, sequence=sequence, tiles=tiles)
         logged[journal.record(sample, one)] = one
     assert {record.record: record.result for record in journal.frames()} == logged

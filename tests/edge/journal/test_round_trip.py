@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 import edge
 from edge.errors import RecordNotFound
@@ -78,7 +79,7 @@ def test_a_number_that_is_none_does_not_lose_the_frame(journal: Journal, result:
         um_per_px=math.nan,
         quality=replace(result.quality, focus=math.nan),
         probabilities={"ALL": math.nan, "MM": 0.5},
-        tiles=(replace(result.tiles[0], probabilities=(math.nan, 0.5)),),
+        tiles=(structs.replace(result.tiles[0], probabilities=(math.nan, 0.5)),),
     )
     kept = journal.frame(journal.record(journal.sample("S1"), blind)).result
     assert math.isnan(kept.um_per_px)
