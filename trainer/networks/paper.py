@@ -18,7 +18,8 @@ the end. What it leaves open is chosen here so:
 - Adam's epsilon is 0.1. Behind a softmax and a sigmoid the gradients are small, and with Keras's 1e-7 each step moves
   every weight by about the learning rate however small they are, until the softmax has no gradient at all: with it and
   ReLU, 23 of 24 trainings of 1,000 steps ended at losses of 0.71 to 0.77, those of chance (2026-11-26). With 0.1, leaky
-  ReLU and He's weights to begin with 23 of 24 end at 0.51 to 0.61, and one still stayed at one class (0.758).
+  ReLU and He's weights to begin with 23 of 24 end at 0.51 to 0.61, and one still stayed at one class (0.758); such a
+  training is begun anew (:class:`trainer.paper.systems.Network`).
 - The batch is of 16 pictures, classes alike (:mod:`trainer.paper.systems`).
 """
 

@@ -75,6 +75,7 @@ def fit(
     tested: list[int] = []
     scores: list[list[float]] = []
     losses: list[list[float]] = []
+    restarts: list[int] = []
     started = time.perf_counter()
     for number, (training, test) in enumerate(dealt):
         tell_fold = partial(_tell_fold, tell, number, len(dealt))
@@ -82,11 +83,13 @@ def fit(
         tested += test.tolist()
         scores += fitted.scores(inputs[test]).tolist()
         losses.append(list(fitted.losses))
+        restarts.append(fitted.restarts)
     return Part(
         key=key,
         tested=tested,
         scores=scores,
         losses=losses,
+        restarts=restarts,
         parameters=fitted.parameters,
         size_bytes=fitted.size_bytes(),
         ms_per_picture=_time(system, fitted, pictures),

@@ -51,6 +51,8 @@ class Part(msgspec.Struct, frozen=True):
         Score of each class of each.
     losses : list of list of float
         Training loss of each step of each fold.
+    restarts : list of int
+        How often each fold's training was begun anew, see :class:`trainer.paper.systems.Fitted`.
     parameters : int
         Numbers that the system keeps of its training.
     size_bytes : int
@@ -65,6 +67,7 @@ class Part(msgspec.Struct, frozen=True):
     tested: list[int]
     scores: list[list[float]]
     losses: list[list[float]]
+    restarts: list[int]
     parameters: int
     size_bytes: int
     ms_per_picture: float
@@ -177,6 +180,8 @@ class Row(msgspec.Struct, frozen=True):
         True class, class called.
     last_loss : float or None
         Mean training loss of the last 50 steps of all folds.
+    restarts : int
+        How many trainings were begun anew, over all folds.
     parameters, size_bytes, ms_per_picture, training_s
         See :class:`Part`.
     """
@@ -191,6 +196,7 @@ class Row(msgspec.Struct, frozen=True):
     accuracy_as_taken: float
     confusion: list[list[int]]
     last_loss: float | None
+    restarts: int
     parameters: int
     size_bytes: int
     ms_per_picture: float

@@ -28,7 +28,12 @@ Inputs = NDArray[Any]
 Progress = Callable[[int, int], None]
 """Takes how much is done, and of how much."""
 
+TRAININGS = 4
+"""How often a network is trained at most until it calls more than one class of its own training pictures."""
+
 _AT_ONCE = 128
+_EACH_CLASS = 64
+_NEXT_SEED = 1_000_003
 
 
 class Fitted(Protocol):
@@ -40,6 +45,8 @@ class Fitted(Protocol):
         Numbers that it keeps of its training.
     losses : tuple of float
         Training loss of each step; empty where there is none.
+    restarts : int
+        How often it was trained anew before that, since it called a single class of its own training pictures.
     """
 
     @property
@@ -47,6 +54,9 @@ class Fitted(Protocol):
 
     @property
     def losses(self) -> tuple[float, ...]: ...  # noqa: D102
+
+    @property
+    def restarts(self) -> int: ...  # noqa: D102
 
     def scores(self, inputs: Inputs) -> NDArray[np.float64]:
         """Score each class of each picture, shape (n, classes): the highest is called, few are probabilities."""
@@ -113,6 +123,7 @@ class _FittedEstimator:
     estimator: Any
     classes: int
     losses: tuple[float, ...] = ()
+    restarts: int = 0
 
     @property
     def parameters(self) -> int:
@@ -172,11 +183,17 @@ class Network:
         return pictures.pixels
 
     def fit(self, inputs: Inputs, labels: NDArray[np.int64], classes: int, seed: int, progress: Progress) -> Fitted:
-        """Train the network."""
-        keras.utils.set_random_seed(seed)
-        network = self.build(inputs.shape[1], classes)
-        losses = _train(network, inputs, labels, classes, self.steps, self.batch, seed, progress)
-        return _FittedNetwork(network, network, losses)
+        """Train the network; anew from another seed while it ends at a single class, which shows in training alone."""
+        for restarts in range(TRAININGS):
+            own_seed = seed + restarts * _NEXT_SEED
+            keras.utils.set_random_seed(own_seed)
+            network = self.build(inputs.shape[1], classes)
+            losses = _train(network, inputs, labels, classes, self.steps, self.batch, own_seed, progress)
+            fitted = _FittedNetwork(network, network, losses, restarts)
+            shown = np.concatenate([np.flatnonzero(labels == label)[:_EACH_CLASS] for label in range(classes)])
+            if len(np.unique(fitted.scores(inputs[shown]).argmax(axis=1))) > 1:
+                break
+        return fitted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,6 +240,7 @@ class _FittedNetwork:
     network: Any
     whole: Any
     losses: tuple[float, ...]
+    restarts: int = 0
 
     @property
     def parameters(self) -> int:

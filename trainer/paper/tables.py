@@ -65,6 +65,7 @@ def row(outcome: Outcome, seed: int) -> Row:
         accuracy_as_taken=float((outcome.called == outcome.labels)[outcome.taken].mean()),
         confusion=outcome.confusions.sum(axis=0).tolist(),
         last_loss=float(np.mean(last)) if last else None,
+        restarts=sum(outcome.part.restarts),
         parameters=outcome.part.parameters,
         size_bytes=outcome.part.size_bytes,
         ms_per_picture=outcome.part.ms_per_picture,
@@ -210,6 +211,7 @@ def page(found: Comparison) -> str:
         "Controls: "
         + "; ".join(f"*{control.system.title}* is shown {control.explanation}" for control in CONTROLS.values())
         + ".",
+        _restarted(found),
     ]
     for task in found.tasks:
         parts.append(f"## Table 2. {task.title}")
@@ -258,6 +260,18 @@ def _did_not_learn(found: Comparison, one: Inflation) -> str:
     if low > 1 / len(one.task.classes):
         return ""
     return f"did not learn (balanced accuracy {_percent(balanced)}); no inflation can be read from it"
+
+
+def _restarted(found: Comparison) -> str:
+    restarts: dict[str, int] = {}
+    for one in found.rows:
+        restarts[one.title] = restarts.get(one.title, 0) + one.restarts
+    return " ".join(
+        f"Trainings of the {title} that ended at a single class of their own training pictures, and were begun anew "
+        f"from another seed: {count}."
+        for title, count in restarts.items()
+        if count
+    )
 
 
 def _preparation(found: Comparison) -> str:

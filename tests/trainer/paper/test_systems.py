@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 
 from edge.errors import ConfigurationError
 from trainer.errors import WeightsUnavailable
 from trainer.networks import paper, vgg16
-from trainer.paper import controls, lineup
+from trainer.paper import controls, lineup, systems
 
 SIDE_PX = 48
 CLASSICAL = ("svm", "bayes", "tree", "forest")
@@ -87,6 +88,34 @@ def test_a_network_learns_the_same_from_the_same_seed(taken):
     assert not np.array_equal(first, other)
     assert len(fits[0].losses) == 4
     assert fits[0].losses == fits[1].losses
+
+
+def stuck_at_first(trainings, pixels):
+    """Give a maker of networks that do not learn; the first that many call one class, the others by mean colour."""
+    made = []
+
+    def build(side_px, classes):
+        made.append(len(made))
+        is_stuck = len(made) <= trainings
+        kernel = np.zeros((3, classes)) if is_stuck else np.eye(3, classes)
+        # Less the mean over all pictures no channel is the greatest in each of them.
+        bias = np.eye(classes)[0] if is_stuck else -pixels.mean(axis=(0, 1, 2))[:classes]
+        picture = keras.Input((side_px, side_px, 3))
+        last = keras.layers.Dense(classes)
+        network = keras.Model(picture, last(keras.layers.GlobalAveragePooling2D()(picture)))
+        last.set_weights([kernel, bias])
+        network.compile(optimizer=keras.optimizers.SGD(0.0), loss="mean_squared_error")
+        return network
+
+    return build, made
+
+
+@pytest.mark.parametrize(("stuck", "restarts"), [(0, 0), (1, 1), (9, systems.TRAININGS - 1)])
+def test_a_training_that_ends_at_one_class_is_begun_anew_some_times(taken, stuck, restarts):
+    build, made = stuck_at_first(stuck, taken.pixels)
+    fitted = systems.Network("one", build, 2, 4).fit(taken.pixels, taken.labels, 3, 0, silent)
+    assert fitted.restarts == restarts
+    assert len(made) == restarts + 1
 
 
 def test_vgg16_reads_pictures_by_convolutions_that_do_not_learn(taken, tmp_path):
