@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import time
+from concurrent.futures import TimeoutError as JobTimeout
 from types import ModuleType
 from typing import Any
 
@@ -12,11 +13,21 @@ import numpy as np
 
 from edge.camera.attached import PICAMERA2_REMEDY
 from edge.camera.base import CameraSettings, stamp
-from edge.errors import CameraError, CameraLost, CameraNotFound, CameraSettingRefused, CameraUnavailable
+from edge.errors import (
+    CameraError,
+    CameraLost,
+    CameraNotFound,
+    CameraSettingRefused,
+    CameraTimeout,
+    CameraUnavailable,
+)
 from edge.frame import Frame, SensorReport
 
 _FORMAT = "RGB888"
 """Named after the value of a pixel read as a little-endian number: bytes lie blue, green, red in memory."""
+
+_SHARE_OF_TIME_LIMIT = 0.9
+"""Let go of a frame that does not come before the camera's guard gives up on it, and with it on the whole camera."""
 
 
 def open_camera(argument: str, settings: CameraSettings) -> PiCamera:
@@ -59,6 +70,7 @@ class PiCamera:
         self.name = f"picamera2:{number}"
         self._um_per_px = settings.required_um_per_px(self.name)
         self._number = number
+        self._timeout_s = _SHARE_OF_TIME_LIMIT * settings.timeout_s
         self._sequence = settings.first_sequence
         picamera2 = _import_picamera2(self.name)
         attached = len(picamera2.Picamera2.global_camera_info())
@@ -80,15 +92,20 @@ class PiCamera:
 
         Raises
         ------
+        CameraTimeout
+            When no frame comes within most of the settings' time limit: picamera2 by itself would wait for ever.
         CameraLost
             When libcamera reports a failure.
         """
         asked_s = time.monotonic()
         try:
             # flush waits for the first frame whose exposure began after now; the block releases the request.
-            with self._camera.captured_request(flush=True) as request:
+            with self._camera.captured_request(wait=self._timeout_s, flush=True) as request:
                 pixels = np.ascontiguousarray(request.make_array("main"), np.uint8)
                 metadata = request.get_metadata()
+        except JobTimeout as error:
+            why = f"no frame within {self._timeout_s:g} s"
+            raise CameraTimeout(self.name, why, "Check the ribbon cable") from error
         except (RuntimeError, OSError) as error:
             raise CameraLost(self.name, str(error), "Check the ribbon cable") from error
         sequence, self._sequence = self._sequence, self._sequence + 1
@@ -97,7 +114,8 @@ class PiCamera:
 
     def close(self) -> None:
         """Stop the camera and give its memory back."""
-        self._camera.stop()
+        # To be stopped is a job as any other, and would wait for ever behind that of a frame that does not come.
+        self._camera.cancel_all_and_flush()
         self._camera.close()
 
     def _start(self, settings: CameraSettings) -> None:

@@ -11,7 +11,15 @@ import pytest
 
 from edge.camera import CameraSettings, attached_cameras, open_camera
 from edge.camera.pi import locked_controls
-from edge.errors import CameraError, CameraLost, CameraNotFound, CameraSettingRefused, CameraUnavailable, ScaleError
+from edge.errors import (
+    CameraError,
+    CameraLost,
+    CameraNotFound,
+    CameraSettingRefused,
+    CameraTimeout,
+    CameraUnavailable,
+    ScaleError,
+)
 from edge.frame import SensorReport
 
 SETTINGS = CameraSettings(um_per_px=0.1, size_px=(640, 480))
@@ -58,6 +66,7 @@ class Picamera2:
         self.running = False
         self.free_buffers = 0
         self.fails = None
+        self.jobs = []
 
     def create_still_configuration(self, main, buffer_count=1):
         return {"main": dict(main), "buffer_count": buffer_count}
@@ -84,6 +93,9 @@ class Picamera2:
         assert self.running
         assert flush is True, "an old frame would be delivered"
         if self.fails:
+            if isinstance(self.fails, TimeoutError):
+                assert 0 < wait < SETTINGS.timeout_s, "the real one waits for ever unless it is told how long"
+                self.jobs.append("capture")
             raise self.fails
         assert self.free_buffers > 0, "the real one hangs for ever when no request was released"
         self.free_buffers -= 1
@@ -92,10 +104,12 @@ class Picamera2:
         finally:
             self.free_buffers += 1
 
-    def stop(self):
-        self.running = False
+    def cancel_all_and_flush(self):
+        self.jobs.clear()
 
     def close(self):
+        assert not self.jobs, "the real one would wait for a frame that does not come"
+        self.running = False
         Picamera2.opened -= 1
 
 
@@ -161,6 +175,15 @@ def test_a_failing_capture_is_a_lost_camera(picamera2):
     camera._camera.fails = RuntimeError("Camera frontend has timed out!")
     with pytest.raises(CameraLost, match="frontend has timed out"):
         camera.read()
+
+
+def test_a_frame_that_does_not_come_is_let_go_of_and_so_is_the_camera(picamera2):
+    camera = open_camera("picamera2:0", SETTINGS)
+    camera._camera.fails = TimeoutError()
+    with pytest.raises(CameraTimeout, match=r"no frame within 9 s"):
+        camera.read()
+    camera.close()
+    assert picamera2.opened == 0
 
 
 def test_a_camera_in_use_is_told(picamera2, monkeypatch):
