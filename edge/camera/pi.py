@@ -21,7 +21,7 @@ from edge.errors import (
     CameraTimeout,
     CameraUnavailable,
 )
-from edge.frame import Frame, SensorReport
+from edge.frame import Frame, Pixels, SensorReport
 
 _FORMAT = "RGB888"
 """Named after the value of a pixel read as a little-endian number: bytes lie blue, green, red in memory."""
@@ -57,7 +57,7 @@ class PiCamera:
     CameraNotFound
         When there is no camera of that number.
     CameraError
-        When it does not open: in use, out of memory.
+        When libcamera does not start, or the camera does not open: in use, out of memory.
     CameraSettingRefused
         When it delivers another size and ``allow_other_size`` is not set.
     ScaleError
@@ -73,7 +73,12 @@ class PiCamera:
         self._timeout_s = _SHARE_OF_TIME_LIMIT * settings.timeout_s
         self._sequence = settings.first_sequence
         picamera2 = _import_picamera2(self.name)
-        attached = len(picamera2.Picamera2.global_camera_info())
+        try:
+            attached = len(picamera2.Picamera2.global_camera_info())
+        except RuntimeError as error:
+            raise CameraError(
+                self.name, f"libcamera does not start: {error}", "Is its kernel driver loaded?"
+            ) from error
         if number >= attached:
             have = f"Attached: {attached}, counted from 0" if attached else "None is attached; check the ribbon cable"
             raise CameraNotFound(self.name, "there is no such camera", have)
@@ -99,10 +104,7 @@ class PiCamera:
         """
         asked_s = time.monotonic()
         try:
-            # flush waits for the first frame whose exposure began after now; the block releases the request.
-            with self._camera.captured_request(wait=self._timeout_s, flush=True) as request:
-                pixels = np.ascontiguousarray(request.make_array("main"), np.uint8)
-                metadata = request.get_metadata()
+            pixels, metadata = self._exposed_after(asked_s)
         except JobTimeout as error:
             why = f"no frame within {self._timeout_s:g} s"
             raise CameraTimeout(self.name, why, "Check the ribbon cable") from error
@@ -117,6 +119,21 @@ class PiCamera:
         # To be stopped is a job as any other, and would wait for ever behind that of a frame that does not come.
         self._camera.cancel_all_and_flush()
         self._camera.close()
+
+    def _exposed_after(self, asked_s: float) -> tuple[Pixels, dict[str, Any]]:
+        """Capture a frame whose exposure began after a moment; older ones are given back.
+
+        picamera2's own `flush` does so too, but fails where a camera does not tell its exposure.
+        """
+        until_s = asked_s + self._timeout_s
+        while (left_s := until_s - time.monotonic()) > 0:
+            # The block releases the request.
+            with self._camera.captured_request(wait=left_s) as request:
+                metadata = request.get_metadata()
+                begun_s = metadata["SensorTimestamp"] / 1e9 - metadata.get("ExposureTime", 0) / 1e6
+                if begun_s >= asked_s:
+                    return np.ascontiguousarray(request.make_array("main"), np.uint8), metadata
+        raise JobTimeout
 
     def _start(self, settings: CameraSettings) -> None:
         # Two buffers: one is filled while the other is copied; more cost 15 MB of the contiguous memory each.

@@ -11,24 +11,32 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-_FRAME = """
-SELECT samples.name, record, sample, frame, sequence, width_px, height_px, um_per_px, wall_time_s, monotonic_s, boot_id,
-    software, exposure_us, analogue_gain, red_gain, blue_gain, usable, quality_reasons, focus, brightness, saturation,
-    foreground, field, contrast, crushed, model, frames.verdict, frames.reason, probability, frames.probabilities,
-    warnings, tiles_total, tiles_used, nuclei, nuclear_area_um2, nucleus_to_cytoplasm, cytoplasm_fraction, novelty, ms
-FROM frames LEFT JOIN samples USING (sample) WHERE record = ?
-"""
+_COLUMNS = (
+    *("sample", "frame", "sequence", "width_px", "height_px", "um_per_px", "wall_time_s", "monotonic_s", "boot_id"),
+    *("software", "exposure_us", "analogue_gain", "red_gain", "blue_gain", "usable", "quality_reasons", "focus"),
+    *("brightness", "saturation", "foreground", "field", "contrast", "crushed", "model", "verdict", "reason"),
+    *("probability", "probabilities", "warnings", "tiles_total", "tiles_used", "nuclei", "nuclear_area_um2"),
+    *("nucleus_to_cytoplasm", "cytoplasm_fraction", "novelty", "ms"),
+)
+"""What is digested of a frame, in this order: a column that is added later stays outside, or older digests break."""
+
+_FRAME = (
+    f"SELECT samples.name, record, {', '.join(f'frames.{column}' for column in _COLUMNS)}"
+    " FROM frames LEFT JOIN samples USING (sample) WHERE record = ?"
+)
 _TILES = """
 SELECT tile, x_px, y_px, width_px, height_px, label, probabilities FROM tiles WHERE record = ? ORDER BY tile
 """
 _ENCODER = msgspec.json.Encoder()
 
 
-def seal(connection: sqlite3.Connection, record: int) -> None:
+def seal(
+    connection: sqlite3.Connection, record: int, row: Mapping[str, object], tiles: Iterable[tuple[object, ...]]
+) -> None:
     """Chain a frame that was just inserted with its tiles to the one before, in the transaction that is open.
 
     Parameters
@@ -37,8 +45,14 @@ def seal(connection: sqlite3.Connection, record: int) -> None:
         The journal.
     record : int
         Number of the frame's record.
+    row : mapping
+        What was inserted into ``frames``, by column.
+    tiles : iterable of tuple
+        What was inserted into ``tiles``.
     """
-    made = _digest(connection, _before(connection, record), record)
+    sample = connection.execute("SELECT name FROM samples WHERE sample = ?", (row["sample"],)).fetchone()["name"]
+    frame = (sample, record, *(_as_stored(row[column]) for column in _COLUMNS))
+    made = _digest(_before(connection, record), frame, [tile[1:] for tile in tiles])
     connection.execute("UPDATE frames SET digest = ? WHERE record = ?", (made, record))
 
 
@@ -99,13 +113,21 @@ def _before(connection: sqlite3.Connection, record: int) -> str:
     return found or ""
 
 
-def _digest(connection: sqlite3.Connection, before: str, record: int) -> str:
-    # From what the tables hold and not from what was inserted: so there is one form of it, whatever SQLite made of it.
+def _as_stored(value: object) -> object:
+    """Give a value as SQLite gives it back: a zero has no sign. What is no number is null to the digest either way."""
+    return 0.0 if value == 0.0 and isinstance(value, float) else value
+
+
+def _digest(before: str, frame: tuple[object, ...], tiles: list[tuple[object, ...]]) -> str:
+    return hashlib.sha256(_ENCODER.encode((before, frame, tiles))).hexdigest()
+
+
+def _digest_kept(connection: sqlite3.Connection, before: str, record: int) -> str:
     cursor = connection.cursor()
     cursor.row_factory = None  # plain tuples
     frame = cursor.execute(_FRAME, (record,)).fetchone()
     tiles = cursor.execute(_TILES, (record,)).fetchall()
-    return hashlib.sha256(_ENCODER.encode((before, frame, tiles))).hexdigest()
+    return _digest(before, frame, tiles)
 
 
 def _follow_frames(connection: sqlite3.Connection, heads: dict[int, str]) -> tuple[int, list[str]]:
@@ -130,7 +152,7 @@ def _follow_frames(connection: sqlite3.Connection, heads: dict[int, str]) -> tup
             problems.append(f"record {record} lost its digest")
             continue
         chained += 1
-        if kept != _digest(connection, _before(connection, record), record):
+        if kept != _digest_kept(connection, _before(connection, record), record):
             problems.append(f"record {record} is not as it was logged, or what came before it is not")
         elif heads.get(record, kept) != kept:
             problems.append(f"record {record} is not the one that the events tell of")

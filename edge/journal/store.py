@@ -115,9 +115,9 @@ class Journal(Reader):
         row = {"sample": sample_id, "boot_id": boot_id(), "software": __version__, **frame_row(result)}
         with self.transaction():
             record = self._insert("frames", row)
-            tiles = tile_rows(record, result.tiles)
+            tiles = list(tile_rows(record, result.tiles))
             self._connection.executemany(_INSERT_TILE, tiles)
-            chain.seal(self._connection, record)
+            chain.seal(self._connection, record, row, tiles)
         return record
 
     def record_failure(self, sample_id: int, frame_name: str, error: Exception) -> int:

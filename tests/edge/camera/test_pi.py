@@ -2,7 +2,9 @@
 
 import contextlib
 import importlib.util
+import itertools
 import sys
+import time
 from dataclasses import replace
 from types import ModuleType
 
@@ -29,20 +31,22 @@ needs_absence = pytest.mark.skipif(INSTALLED, reason="picamera2 is installed her
 
 
 class Request:
-    def __init__(self, camera):
-        self.camera = camera
+    def __init__(self, camera, is_old):
+        self.camera, self.is_old = camera, is_old
+        self.begun_s = time.monotonic() - is_old
 
     def make_array(self, name):
         """Give red pixels as picamera2 does: "RGB888" lies blue, green, red in memory, "BGR888" the other way."""
         main = self.camera.configured["main"]
         width, height = main["size"]
-        red = (0, 0, 200) if main["format"] == "RGB888" else (200, 0, 0)
+        assert not self.is_old, "an old frame would be delivered"
         padded = np.zeros((height, width + 16, 3), np.uint8)
-        padded[:] = red
+        padded[:] = (0, 0, 200) if main["format"] == "RGB888" else (200, 0, 0)
         return padded[:, :width]
 
     def get_metadata(self):
-        return {"ExposureTime": 9981, "AnalogueGain": 1.5, "ColourGains": (2.25, 1.75), "SensorTimestamp": 1}
+        exposure_us = self.camera.tells.get("ExposureTime", 0)
+        return {**self.camera.tells, "SensorTimestamp": round(1e9 * self.begun_s) + 1000 * exposure_us}
 
 
 class Picamera2:
@@ -67,6 +71,8 @@ class Picamera2:
         self.free_buffers = 0
         self.fails = None
         self.jobs = []
+        self.are_old = itertools.cycle([True, False])
+        self.tells = {"ExposureTime": 9981, "AnalogueGain": 1.5, "ColourGains": (2.25, 1.75)}
 
     def create_still_configuration(self, main, buffer_count=1):
         return {"main": dict(main), "buffer_count": buffer_count}
@@ -89,18 +95,19 @@ class Picamera2:
         self.running = True
 
     @contextlib.contextmanager
-    def captured_request(self, wait=None, flush=None):
+    def captured_request(self, wait=None):
+        """Give in turn a frame that has waited for a second and a new one."""
         assert self.running
-        assert flush is True, "an old frame would be delivered"
+        assert 0 < wait < SETTINGS.timeout_s, "the real one waits for ever unless it is told how long"
+        is_old = next(self.are_old)
         if self.fails:
             if isinstance(self.fails, TimeoutError):
-                assert 0 < wait < SETTINGS.timeout_s, "the real one waits for ever unless it is told how long"
                 self.jobs.append("capture")
             raise self.fails
         assert self.free_buffers > 0, "the real one hangs for ever when no request was released"
         self.free_buffers -= 1
         try:
-            yield Request(self)
+            yield Request(self, is_old)
         finally:
             self.free_buffers += 1
 
@@ -135,6 +142,19 @@ def test_frames_are_numbered_and_carry_what_the_sensor_said(picamera2):
     frames = [camera.read() for _ in range(5)]
     assert [frame.name for frame in frames] == [f"picamera2-0-{number:06d}" for number in range(5)]
     assert frames[-1].sensor == SensorReport(9981, 1.5, (2.25, 1.75))
+
+
+def test_a_camera_that_does_not_tell_its_exposure_gives_new_frames_too(picamera2):
+    camera = open_camera("picamera2:0", SETTINGS)
+    camera._camera.tells = {}
+    assert camera.read().sensor == SensorReport()
+
+
+def test_old_frames_only_are_no_frame(picamera2):
+    camera = open_camera("picamera2:0", replace(SETTINGS, timeout_s=0.2))
+    camera._camera.are_old = itertools.repeat(True)
+    with pytest.raises(CameraTimeout, match=r"no frame within 0.18 s"):
+        camera.read()
 
 
 def test_what_was_calibrated_is_locked_before_the_first_frame(picamera2):
@@ -189,6 +209,15 @@ def test_a_frame_that_does_not_come_is_let_go_of_and_so_is_the_camera(picamera2)
 def test_a_camera_in_use_is_told(picamera2, monkeypatch):
     monkeypatch.setattr(picamera2, "busy", True)
     with pytest.raises(CameraError, match="another program"):
+        open_camera("picamera2:0", SETTINGS)
+
+
+def test_a_libcamera_that_does_not_start_is_told(picamera2, monkeypatch):
+    def broken():
+        raise RuntimeError("Failed to start CameraManager: No such device")
+
+    monkeypatch.setattr(picamera2, "global_camera_info", broken)
+    with pytest.raises(CameraError, match="libcamera does not start: Failed to start CameraManager"):
         open_camera("picamera2:0", SETTINGS)
 
 
