@@ -155,7 +155,7 @@ print(json.dumps({
     "system": attempt(touch("/usr/probe")),
     "home": attempt(lambda: os.listdir(os.path.expanduser("~root"))),
     "inet": attempt(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM)),
-    "netlink": attempt(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)),
+    "packet": attempt(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)),
     "clock": attempt(lambda: __import__("time").clock_settime(0, 1e9)),
     "mount": attempt(lambda: call(libc.mount(b"none", b"/tmp", b"tmpfs", 0, None))),
     "namespace": attempt(lambda: call(libc.unshare(0x10000000))),

@@ -26,7 +26,6 @@ fi
 # As apt's package on a Raspberry Pi: in the system's Python, and built against its numpy.
 inside env PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
     pip install --quiet --break-system-packages --no-deps picamera2 simplejpeg videodev2 pidng
-install -D --mode=0644 "$here/picamera2_virtual.yaml" "$root/usr/share/libcamera/pipeline/virtual/virtual.yaml"
 
 # The modules of one disk and a console instead of everybody's: the guest has no accelerator, and starts twice as fast.
 printf '%s\n' virtio_blk virtio_pci ext4 virtio_console >"$root/etc/initramfs-tools/modules"

@@ -7,6 +7,7 @@ close.
 """
 
 import mmap
+import shutil
 from pathlib import Path
 
 SILENT = Path("/var/lib/wbc-edge/silent-camera")
@@ -22,6 +23,9 @@ def prepare(root: Path) -> None:
     root : Path
         Where its disk is mounted.
     """
+    cameras = root / "usr/share/libcamera/pipeline/virtual/virtual.yaml"
+    cameras.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(Path(__file__).with_suffix(".yaml"), cameras)
     (package,) = root.glob("usr/local/lib/python3*/dist-packages/picamera2")
     module = package / "picamera2.py"
     text = module.read_text()
