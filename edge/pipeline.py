@@ -14,6 +14,7 @@ from edge.model.description import Description, Tiling
 from edge.result import INDETERMINATE, FrameResult, TileResult
 from edge.vision import field, illumination, morphology, nuclei, quality, red_cells, tiling
 from edge.vision.field import Field
+from edge.vision.morphology import Morphology
 from edge.vision.nuclei import Nuclei
 from edge.vision.quality import Quality
 
@@ -73,8 +74,7 @@ def measure(frame: Frame) -> FrameResult:
     """
     watch = Stopwatch()
     look = _look(frame, DEFAULT_UM_PER_PX, watch)
-    shape = morphology.measure(look.field, look.nuclei)
-    return replace(_measured(frame, look, watch), morphology=shape)
+    return _measured(frame, look, morphology.measure(look.field, look.nuclei), watch)
 
 
 def _drift(frame: Frame, look: _Look) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ def _drift(frame: Frame, look: _Look) -> tuple[str, ...]:
     return found
 
 
-def _measured(frame: Frame, look: _Look, watch: Stopwatch) -> FrameResult:
+def _measured(frame: Frame, look: _Look, shape: Morphology | None, watch: Stopwatch) -> FrameResult:
     return FrameResult(
         frame=frame.name,
         sequence=frame.sequence,
@@ -99,6 +99,7 @@ def _measured(frame: Frame, look: _Look, watch: Stopwatch) -> FrameResult:
         sensor=frame.sensor,
         quality=look.quality,
         warnings=_drift(frame, look),
+        morphology=shape,
         ms={"capture": frame.capture_ms, **watch.ms},
     )
 
@@ -155,7 +156,7 @@ def prepare(frame: Frame, description: Description) -> Prepared:
     corners, total = _corners(look, description.tiling) if look.quality.usable else (tiling.NO_CORNERS, 0)
     tiles = tiling.cut(look.field.pixels, corners, description.tiling.tile_px)
     watch.stage("tile")
-    measured = replace(_measured(frame, look, watch), morphology=shape)
+    measured = _measured(frame, look, shape, watch)
     return Prepared(measured, tiles, corners, total, _frame_px_per_field_px(frame, look.field))
 
 
