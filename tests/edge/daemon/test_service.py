@@ -4,126 +4,21 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
+from running import Running
 
 from edge import calibration
-from edge.daemon.control import ask
 from edge.errors import ServiceUnavailable
 from edge.journal import Journal
 from edge.simulator import Smear, draw
 from edge.vision.micrometer import MeasuredScale
-
-COMMAND = [sys.executable, "-c", "from edge.cli import main; main()", "run"]
-PATIENCE_S = 60.0
-
-
-class Running:
-    """A service, and what it told the socket that systemd would have given it."""
-
-    def __init__(self, folder: Path, settings: str, watchdog_s: float, command: list[str]) -> None:
-        self.folder = folder
-        self._command = command
-        self.config, self.socket = folder / "config.toml", folder / "control.sock"
-        self.config.write_text(settings, "utf-8")
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._listener.bind(str(folder / "notify"))
-        self._listener.settimeout(PATIENCE_S)
-        self._watchdog_s = watchdog_s
-        self.process = self.start()
-
-    def start(self) -> subprocess.Popen[str]:
-        """Start it, for the first time or again."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("WBC_EDGE_")}
-        return subprocess.Popen(
-            self._command,
-            env={
-                **environment,
-                "NOTIFY_SOCKET": str(self.folder / "notify"),
-                "WATCHDOG_USEC": str(int(self._watchdog_s * 1e6)),
-                "WBC_EDGE_CONFIG": str(self.config),
-                "WBC_EDGE_SOCKET": str(self.socket),
-                "WBC_EDGE_STATE": str(self.folder / "state"),
-            },
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-        )
-
-    def told(self, fact: str) -> str:
-        """Wait until it tells a fact that begins so."""
-        while not (heard := self._listener.recv(4096).decode()).startswith(fact):
-            pass
-        return heard
-
-    def tells(self, fact: str, within_s: float) -> bool:
-        """Say whether it tells a fact that begins so within some time."""
-        deadline_s = time.monotonic() + within_s
-        try:
-            while (left_s := deadline_s - time.monotonic()) > 0:
-                self._listener.settimeout(left_s)
-                if self._listener.recv(4096).decode().startswith(fact):
-                    return True
-        except TimeoutError:
-            pass
-        finally:
-            self._listener.settimeout(PATIENCE_S)
-        return False
-
-    def ask(self, what: str, sample: str | None = None) -> dict[str, Any]:
-        return ask(self.socket, {"ask": what, "sample": sample}, PATIENCE_S)
-
-    def until(self, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Ask how it is until that is as wanted."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not is_so(report := self.ask("status")):
-            assert time.monotonic() < deadline, report
-            time.sleep(0.05)
-        return report
-
-    def journal(self) -> Journal:
-        return Journal.open_read_only(self.folder / "state" / "journal.sqlite3")
-
-    def end(self) -> str:
-        """Ask it to end, and return its log."""
-        self.process.send_signal(signal.SIGTERM)
-        _, log = self.process.communicate(timeout=PATIENCE_S)
-        return log
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-        self._listener.close()
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Start services, and end them."""
-    running: list[Running] = []
-
-    def start(
-        settings: str = 'camera = "sim:MM"\nsize = "640x480"\n',
-        watchdog_s: float = 30.0,
-        command: list[str] = COMMAND,
-    ) -> Running:
-        folder = tmp_path / str(len(running))
-        folder.mkdir()
-        running.append(Running(folder, settings, watchdog_s, command))
-        return running[-1]
-
-    yield start
-    for each in running:
-        each.close()
 
 
 def test_it_is_ready_when_camera_and_model_have_answered_and_takes_frames_when_asked(
@@ -407,125 +302,6 @@ def test_what_is_not_as_calibrated_is_told_at_the_start(service: Callable[..., R
     one.config.write_text(settings, "utf-8")  # then the scale is the calibration's
     one.ask("reload")
     one.until(lambda report: report["state"] == "ready" and report["drift"] == "")
-
-
-HANGING = """
-import threading
-from edge import pipeline
-judge, judged = pipeline.judge, []
-
-def hang(prepared, model):
-    judged.append(prepared)
-    if len(judged) == 3:
-        threading.Event().wait()
-    return judge(prepared, model)
-
-pipeline.judge = hang
-from edge.cli import main
-main()
-"""
-
-
-def test_a_stage_that_hangs_is_not_told_alive_and_what_was_acknowledged_is_safe(
-    service: Callable[..., Running],
-) -> None:
-    settings = 'camera = "sim:MM"\nsize = "640x480"\ninterval = 0.2\n'
-    one = service(settings, watchdog_s=0.6, command=[sys.executable, "-c", HANGING, "run"])
-    one.told("READY=1")
-    one.until(lambda report: report["frames"] == 2)
-    deadline_s = time.monotonic() + PATIENCE_S
-    while one.tells("WATCHDOG=1", 2.0):  # while the third frame is on its way
-        assert time.monotonic() < deadline_s
-    assert one.ask("status")["frames"] == 2
-    one.process.kill()
-    with one.journal() as journal:
-        assert [record.record for record in journal.frames()] == [1, 2]
-        assert journal.check() == []
-
-
-def test_it_is_alive_while_it_waits(service: Callable[..., Running]) -> None:
-    one = service(watchdog_s=0.3)
-    one.told("READY=1")
-    begun_s = time.monotonic()
-    for _ in range(5):
-        one.told("WATCHDOG=1")
-    assert time.monotonic() - begun_s < 5
-
-
-HANGING_CAMERA = """
-import threading
-from edge.camera import register
-register("sim", lambda *_: threading.Event().wait(), "sim")
-from edge.cli import main
-main()
-"""
-
-
-def test_it_is_alive_while_it_waits_for_a_camera_that_does_not_open(service: Callable[..., Running]) -> None:
-    settings = 'camera = "sim:MM"\ntimeout = 3600\n'
-    one = service(settings, watchdog_s=0.3, command=[sys.executable, "-c", HANGING_CAMERA, "run"])
-    # Before it was ever ready, systemd would wait for TimeoutStartSec= only.
-    one.told("EXTEND_TIMEOUT_USEC=300000")
-    for _ in range(2):
-        one.told("WATCHDOG=1")
-    assert one.ask("status")["state"] == "starting"
-
-
-def test_killed_and_started_again_it_finds_what_it_acknowledged(service: Callable[..., Running]) -> None:
-    one = service()
-    one.told("READY=1")
-    acknowledged = [one.ask("frame", "S-1")["record"] for _ in range(3)]
-    one.process.kill()
-    one.process.communicate()
-    assert one.socket.exists()
-    with one.journal() as journal:
-        assert [record.record for record in journal.frames()] == acknowledged
-    # The socket that the dead one left must not keep the next one from starting.
-    one.process = one.start()
-    one.told("READY=1")
-    assert one.ask("frame", "S-1")["record"] == acknowledged[-1] + 1
-
-
-def test_killed_and_started_again_it_goes_on_with_the_sample_that_was_open(service: Callable[..., Running]) -> None:
-    one = service()
-    one.told("READY=1")
-    one.ask("start", "S-1")
-    one.ask("frame")
-    one.process.kill()
-    one.process.communicate()
-    one.process = one.start()
-    one.told("READY=1")
-    report = one.ask("status")
-    assert (report["sample"], report["every_frame"]) == ("S-1", True)
-    assert one.ask("frame")["sample"] == "S-1"
-    done = one.ask("finish")
-    assert (done["sample"], done["frames"]) == ("S-1", 2)
-    assert "still open: sample S-1, every frame counts" in one.end()
-    one.process = one.start()
-    one.told("READY=1")
-    assert one.ask("status")["sample"] == ""
-    with one.journal() as journal:
-        kinds = [event.kind for event in journal.events() if event.kind.startswith("sample ")]
-        (sample,) = journal.samples()
-    assert kinds == ["sample opened", "sample taken up", "sample finished"]
-    assert sample.result is not None
-
-
-def test_a_sample_left_open_by_a_kill_gets_its_verdict_when_the_next_one_is_started(
-    service: Callable[..., Running],
-) -> None:
-    one = service()
-    one.told("READY=1")
-    one.ask("frame", "S-1")
-    one.process.kill()
-    one.process.communicate()
-    one.process = one.start()
-    one.told("READY=1")
-    one.ask("start", "S-2")
-    with one.journal() as journal:
-        first, second = journal.samples()
-    assert (first.name, first.result is not None) == ("S-1", True)
-    assert (second.name, second.result) == ("S-2", None)
 
 
 def test_the_commands_speak_to_it(service: Callable[..., Running], monkeypatch: pytest.MonkeyPatch) -> None:

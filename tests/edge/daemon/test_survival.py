@@ -1,0 +1,127 @@
+"""The service hung, waiting and killed: whether it tells that it is alive, and what the next one finds."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from running import PATIENCE_S, Running
+
+HANGING = """
+import threading
+from edge import pipeline
+judge, judged = pipeline.judge, []
+
+def hang(prepared, model):
+    judged.append(prepared)
+    if len(judged) == 3:
+        threading.Event().wait()
+    return judge(prepared, model)
+
+pipeline.judge = hang
+from edge.cli import main
+main()
+"""
+
+
+def test_a_stage_that_hangs_is_not_told_alive_and_what_was_acknowledged_is_safe(
+    service: Callable[..., Running],
+) -> None:
+    settings = 'camera = "sim:MM"\nsize = "640x480"\ninterval = 0.2\n'
+    one = service(settings, watchdog_s=0.6, command=[sys.executable, "-c", HANGING, "run"])
+    one.told("READY=1")
+    one.until(lambda report: report["frames"] == 2)
+    deadline_s = time.monotonic() + PATIENCE_S
+    while one.tells("WATCHDOG=1", 2.0):  # while the third frame is on its way
+        assert time.monotonic() < deadline_s
+    assert one.ask("status")["frames"] == 2
+    one.process.kill()
+    with one.journal() as journal:
+        assert [record.record for record in journal.frames()] == [1, 2]
+        assert journal.check() == []
+
+
+def test_it_is_alive_while_it_waits(service: Callable[..., Running]) -> None:
+    one = service(watchdog_s=0.3)
+    one.told("READY=1")
+    begun_s = time.monotonic()
+    for _ in range(5):
+        one.told("WATCHDOG=1")
+    assert time.monotonic() - begun_s < 5
+
+
+HANGING_CAMERA = """
+import threading
+from edge.camera import register
+register("sim", lambda *_: threading.Event().wait(), "sim")
+from edge.cli import main
+main()
+"""
+
+
+def test_it_is_alive_while_it_waits_for_a_camera_that_does_not_open(service: Callable[..., Running]) -> None:
+    settings = 'camera = "sim:MM"\ntimeout = 3600\n'
+    one = service(settings, watchdog_s=0.3, command=[sys.executable, "-c", HANGING_CAMERA, "run"])
+    # Before it was ever ready, systemd would wait for TimeoutStartSec= only.
+    one.told("EXTEND_TIMEOUT_USEC=300000")
+    for _ in range(2):
+        one.told("WATCHDOG=1")
+    assert one.ask("status")["state"] == "starting"
+
+
+def test_killed_and_started_again_it_finds_what_it_acknowledged(service: Callable[..., Running]) -> None:
+    one = service()
+    one.told("READY=1")
+    acknowledged = [one.ask("frame", "S-1")["record"] for _ in range(3)]
+    one.process.kill()
+    one.process.communicate()
+    assert one.socket.exists()
+    with one.journal() as journal:
+        assert [record.record for record in journal.frames()] == acknowledged
+    # The socket that the dead one left must not keep the next one from starting.
+    one.process = one.start()
+    one.told("READY=1")
+    assert one.ask("frame", "S-1")["record"] == acknowledged[-1] + 1
+
+
+def test_killed_and_started_again_it_goes_on_with_the_sample_that_was_open(service: Callable[..., Running]) -> None:
+    one = service()
+    one.told("READY=1")
+    one.ask("start", "S-1")
+    one.ask("frame")
+    one.process.kill()
+    one.process.communicate()
+    one.process = one.start()
+    one.told("READY=1")
+    report = one.ask("status")
+    assert (report["sample"], report["every_frame"]) == ("S-1", True)
+    assert one.ask("frame")["sample"] == "S-1"
+    done = one.ask("finish")
+    assert (done["sample"], done["frames"]) == ("S-1", 2)
+    assert "still open: sample S-1, every frame counts" in one.end()
+    one.process = one.start()
+    one.told("READY=1")
+    assert one.ask("status")["sample"] == ""
+    with one.journal() as journal:
+        kinds = [event.kind for event in journal.events() if event.kind.startswith("sample ")]
+        (sample,) = journal.samples()
+    assert kinds == ["sample opened", "sample taken up", "sample finished"]
+    assert sample.result is not None
+
+
+def test_a_sample_left_open_by_a_kill_gets_its_verdict_when_the_next_one_is_started(
+    service: Callable[..., Running],
+) -> None:
+    one = service()
+    one.told("READY=1")
+    one.ask("frame", "S-1")
+    one.process.kill()
+    one.process.communicate()
+    one.process = one.start()
+    one.told("READY=1")
+    one.ask("start", "S-2")
+    with one.journal() as journal:
+        first, second = journal.samples()
+    assert (first.name, first.result is not None) == ("S-1", True)
+    assert (second.name, second.result) == ("S-2", None)
