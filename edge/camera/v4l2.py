@@ -272,7 +272,10 @@ def _require_capture_device(path: str) -> None:
             return
         why = "it is a video device that captures nothing"
     except PermissionError as error:
-        remedy = "Run: sudo usermod -aG video $USER, and log in again"
+        # EACCES is the node's rights; EPERM is a unit that was started before the kernel knew such devices.
+        in_unit = "Restart the service, whose unit does not allow it yet: sudo systemctl restart wbc-edge"
+        own = "Run: sudo usermod -aG video $USER, and log in again"
+        remedy = in_unit if error.errno == errno.EPERM else own
         raise CameraError(f"v4l2:{path}", "no permission to open it", remedy) from error
     except FileNotFoundError:
         why = "there is no such device"
