@@ -1,5 +1,6 @@
 """A USB camera delivers what was asked for, when it was asked for; tested on a queue that behaves like the kernel's."""
 
+import errno
 import os
 
 import cv2
@@ -8,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.camera import CameraSettings, open_camera
+from edge.camera import CameraSettings, open_camera, v4l2
 from edge.camera.v4l2 import choose_size, grab_fresh, is_dead, lock, retrieve, sensor_report
-from edge.errors import CameraLost, CameraNotFound, CameraSettingRefused, ImageError, ScaleError
+from edge.errors import CameraError, CameraLost, CameraNotFound, CameraSettingRefused, ImageError, ScaleError
 from edge.frame import SensorReport
 
 
@@ -182,3 +183,18 @@ def test_a_real_camera_delivers_fresh_frames_of_its_size():
     camera.close()
     assert [frame.sequence for frame in frames] == [0, 1, 2]
     assert not np.array_equal(frames[0].pixels, frames[2].pixels)
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"), [(errno.EACCES, "usermod -aG video"), (errno.EPERM, "systemctl restart wbc-edge")]
+)
+def test_who_may_not_open_it_is_told_why(monkeypatch, tmp_path, number, remedy):
+    node = tmp_path / "video0"
+    node.touch()
+
+    def refused(path):
+        raise PermissionError(number, "refused")
+
+    monkeypatch.setattr(v4l2, "query_device", refused)
+    with pytest.raises(CameraError, match=remedy):
+        open_camera(f"v4l2:{node}", CameraSettings(0.1))
