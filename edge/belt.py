@@ -65,6 +65,12 @@ class Belt(Generic[T]):
         with self._changed:
             return self._off()
 
+    def wait_until_empty(self) -> None:
+        """Wait until nothing lies on it, or it is closed."""
+        with self._changed:
+            while self._pieces and not self._closed:
+                self._changed.wait()
+
     def close(self) -> None:
         """Take no more; what lies on it can still be taken off."""
         with self._changed:

@@ -246,6 +246,7 @@ class Session:
     def _keep(self, pictures: PictureWriter, record: int, pixels: Pixels, result: FrameResult) -> None:
         if self._save == "overlays" and self.model is not None:
             classes = self.model.bundle.description.classes
+            pictures.wait_for_room()
             drawn = overlay.draw(pixels, result.tiles, classes, caption(result))
             pictures.put(record, "overlay", drawn, sample=self.sample)
         else:

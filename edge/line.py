@@ -161,8 +161,11 @@ class Line:
         self._bell: SimpleQueue[None] = SimpleQueue() if bell is None else bell
         self._taken: Belt[_Piece] = Belt(yields=lambda waiting, newer: waiting.shot.may_drop and newer.shot.may_drop)
         self._prepared: Belt[_Piece] = Belt()
-        # A frame takes 15 MB: those that keep theirs wait nowhere in pairs.
-        self._out: Belt[_Piece] = Belt(places=1 if keeps_pixels else 2)
+        self._out: Belt[_Piece] = Belt(places=2)
+        # A frame takes 15 MB, and its picture longer to write than all stages take: then they need not overlap.
+        self._turns: Belt[object] | None = Belt() if keeps_pixels else None
+        if self._turns is not None:
+            self._turns.put(object())
         self._told: deque[Told] = deque()
         self._begun_s: dict[str, float] = {}
         stages = (
@@ -202,11 +205,17 @@ class Line:
         if self._told:
             return self._told.popleft()
         piece = self._out.get_at_once()
-        return None if piece is None else piece.outcome
+        if piece is None:
+            return None
+        if self._turns is not None and not piece.shot.may_drop:
+            self._turns.put(object())
+        return piece.outcome
 
     def close(self) -> None:
         """Capture no more; frames that are captured still come out."""
         self._taken.close()
+        if self._turns is not None:
+            self._turns.close()
 
     def __enter__(self) -> Line:
         """Return the line."""
@@ -216,25 +225,35 @@ class Line:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave behind what is in hand."""
-        for belt in (self._taken, self._prepared, self._out):
+        self.close()
+        for belt in (self._prepared, self._out):
             belt.close()
 
     def _capture(self) -> None:
         try:
             for shot in self._shots:
+                if not shot.may_drop:
+                    self._wait_for_turn()
                 piece = self._captured(shot)
                 if not self._taken.put(piece):
                     break
                 if isinstance(piece.outcome, Broken) and not isinstance(piece.outcome.error, ImageError):
                     break
-                # A frame takes 15 MB, which must not stay while the next one is captured.
-                del piece, shot
+                del piece, shot  # or it stays while the next one is captured
         except EndOfFrames:
             pass
         except BaseException as error:  # of whoever says what is captured
             self._taken.put(_broken(Shot(), error))
         finally:
             self._taken.close()
+
+    def _wait_for_turn(self) -> None:
+        """Wait until another frame, of 15 MB, may be in hand; or until the line is closed."""
+        if self._turns is not None:
+            self._turns.get()
+        else:
+            # Capturing is quick: while one frame is prepared the next is captured, and none has to lie between them.
+            self._taken.wait_until_empty()
 
     def _captured(self, shot: Shot) -> _Piece:
         if shot.model is not None:

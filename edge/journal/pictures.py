@@ -73,6 +73,11 @@ class PictureWriter:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pictures")
         self._asked: deque[Future[FinishedPicture]] = deque()
 
+    def wait_for_room(self) -> None:
+        """Wait until :meth:`put` would not: whoever first has to make a picture need not hold it meanwhile."""
+        with self._slots:
+            pass
+
     def put(self, record: int, kind: str, pixels: Pixels, *, sample: str = "") -> None:
         """Ask for a picture; waits while too many are pending.
 

@@ -7,6 +7,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
@@ -241,6 +242,32 @@ def test_pixels_are_kept_only_where_pictures_are(model: Model, gate: Gate, cells
         (outcome,) = all_of(line)
     assert isinstance(outcome, Judged)
     assert (outcome.pixels is not None) == keeps
+
+
+def test_a_frame_that_keeps_its_pixels_is_alone_in_hand_until_it_is_taken_off(model: Model, cells: Pixels) -> None:
+    captured: list[int] = []
+    shots = (Shot(taking(cells, number, partial(captured.append, number))) for number in range(4))
+    with Line(shots, model, keeps_pixels=True) as line:
+        for number in range(4):
+            while (outcome := line.pop()) is None:
+                assert len(captured) <= number + 1
+                line.wait(PATIENCE_S)
+            assert isinstance(outcome, Judged)
+            assert outcome.result.frame == f"field {number}"
+        assert all_of(line) == []
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_closed_while_a_frame_waits_for_its_turn_nothing_more_is_captured(
+    model: Model, gate: Gate, cells: Pixels, keeps: bool
+) -> None:
+    captured: list[int] = []
+    shots = (Shot(taking(cells, number, partial(captured.append, number))) for number in count())
+    with Line(shots, replace(model, runtime=gate), keeps_pixels=keeps) as line:
+        assert gate.reached.wait(PATIENCE_S)
+        line.close()
+        gate.opened.set()
+        assert len(all_of(line)) <= len(captured) < 6
 
 
 def test_who_rings_the_bell_wakes_the_one_who_waits(model: Model) -> None:
