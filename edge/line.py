@@ -123,6 +123,7 @@ class _Piece:
     frame: Frame | None = None
     model: Model | None = None
     prepared: pipeline.Prepared | None = None
+    has_turn: bool = False
     outcome: Judged | Broken | Passed | None = None
 
 
@@ -143,6 +144,8 @@ class Line:
     replace : callable, optional
         Given a model and how it failed on a frame, gives one to take its place, from that frame on. Without it such a
         frame is broken.
+    give_back : callable, optional
+        Given, in the capturing thread, what was asked for when the line was closed and so will not come out.
     bell : SimpleQueue, optional
         Rung when there is something to take; who rings it too wakes the one who waits, even from a signal handler.
     """
@@ -154,15 +157,19 @@ class Line:
         *,
         keeps_pixels: bool = False,
         replace: Callable[[Model, InferenceFailed], Model] | None = None,
+        give_back: Callable[[Shot], None] | None = None,
         bell: SimpleQueue[None] | None = None,
     ) -> None:
         self._shots, self._model, self._keeps_pixels, self._replace = shots, model, keeps_pixels, replace
+        self._give_back = give_back
+        self._is_closed = False
         self._switching = Lock()
         self._bell: SimpleQueue[None] = SimpleQueue() if bell is None else bell
         self._taken: Belt[_Piece] = Belt(yields=lambda waiting, newer: waiting.shot.may_drop and newer.shot.may_drop)
         self._prepared: Belt[_Piece] = Belt()
-        self._out: Belt[_Piece] = Belt(places=2)
-        # A frame takes 15 MB, and its picture longer to write than all stages take: then they need not overlap.
+        # A frame takes 15 MB: those that keep theirs wait nowhere in pairs.
+        self._out: Belt[_Piece] = Belt(places=1 if keeps_pixels else 2)
+        # And its picture takes longer to write than all stages take, which then need not overlap: one turn for all.
         self._turns: Belt[object] | None = Belt() if keeps_pixels else None
         if self._turns is not None:
             self._turns.put(object())
@@ -207,12 +214,13 @@ class Line:
         piece = self._out.get_at_once()
         if piece is None:
             return None
-        if self._turns is not None and not piece.shot.may_drop:
+        if piece.has_turn and self._turns is not None:
             self._turns.put(object())
         return piece.outcome
 
     def close(self) -> None:
         """Capture no more; frames that are captured still come out."""
+        self._is_closed = True
         self._taken.close()
         if self._turns is not None:
             self._turns.close()
@@ -232,10 +240,9 @@ class Line:
     def _capture(self) -> None:
         try:
             for shot in self._shots:
-                if not shot.may_drop:
-                    self._wait_for_turn()
-                piece = self._captured(shot)
-                if not self._taken.put(piece):
+                if not self._has_turn(shot) or not self._taken.put(piece := self._captured(shot)):
+                    if self._give_back is not None:
+                        self._give_back(shot)
                     break
                 if isinstance(piece.outcome, Broken) and not isinstance(piece.outcome.error, ImageError):
                     break
@@ -247,27 +254,30 @@ class Line:
         finally:
             self._taken.close()
 
-    def _wait_for_turn(self) -> None:
-        """Wait until another frame, of 15 MB, may be in hand; or until the line is closed."""
+    def _has_turn(self, shot: Shot) -> bool:
+        """Wait until another frame, of 15 MB, may be in hand; False when the line is closed."""
+        if shot.may_drop:
+            return True  # it waits for nobody, and others not for it
         if self._turns is not None:
             self._turns.get()
         else:
             # Capturing is quick: while one frame is prepared the next is captured, and none has to lie between them.
             self._taken.wait_until_empty()
+        return not self._is_closed
 
     def _captured(self, shot: Shot) -> _Piece:
         if shot.model is not None:
             with self._switching:
                 self._model = shot.model
         if shot.take is None:
-            return _Piece(shot, outcome=Passed(shot))
+            return _Piece(shot, has_turn=not shot.may_drop, outcome=Passed(shot))
         try:
             frame = shot.take(self._tell)
-            return _Piece(shot, frame, self._model)
+            return _Piece(shot, frame, self._model, has_turn=not shot.may_drop)
         except EndOfFrames:
             raise
         except BaseException as error:  # whatever it is, it belongs to the one who takes it off
-            return _broken(shot, error)
+            return _broken(shot, error, has_turn=not shot.may_drop)
 
     def _go(self, work: Callable[[_Piece], None], source: Belt[_Piece], target: Belt[_Piece]) -> None:
         while (piece := source.get()) is not None:
@@ -276,7 +286,7 @@ class Line:
                 try:
                     work(piece)
                 except BaseException as error:
-                    piece = _broken(piece.shot, error)
+                    piece = _broken(piece.shot, error, piece.has_turn)
                 self._begun_s.pop(work.__name__)
             target.put(piece)
             del piece
@@ -331,5 +341,5 @@ class Line:
         self._bell.put(None)
 
 
-def _broken(shot: Shot, error: BaseException) -> _Piece:
-    return _Piece(shot, outcome=Broken(shot, error))
+def _broken(shot: Shot, error: BaseException, has_turn: bool = False) -> _Piece:
+    return _Piece(shot, has_turn=has_turn, outcome=Broken(shot, error))

@@ -264,7 +264,7 @@ def _tile_results(
     classes = bundle.description.classes
     # Edge by edge: the two axes' sizes of a pixel differ by some thousandths, and neighbours of a grid must still meet.
     edges = np.hstack([corners, corners + bundle.description.tiling.tile_px])
-    places = np.rint(edges * np.array(2 * frame_px_per_field_px)).astype(int).tolist()
+    places = np.rint(edges * np.tile(frame_px_per_field_px, 2)).astype(int).tolist()
     return tuple(
         TileResult(left, top, right - left, bottom - top, classes[row.index(max(row))], row)
         for (left, top, right, bottom), row in zip(places, rows, strict=True)

@@ -53,7 +53,7 @@ class PiCamera:
     Raises
     ------
     CameraUnavailable
-        When picamera2 is not installed, or does not work in this environment.
+        When picamera2 is not installed, is too old, or does not work in this environment.
     CameraNotFound
         When there is no camera of that number.
     CameraError
@@ -73,6 +73,9 @@ class PiCamera:
         self._timeout_s = _SHARE_OF_TIME_LIMIT * settings.timeout_s
         self._sequence = settings.first_sequence
         picamera2 = _import_picamera2(self.name)
+        if not hasattr(picamera2.Picamera2, "cancel_all_and_flush"):
+            remedy = "Run: sudo apt update && sudo apt install --only-upgrade python3-picamera2"
+            raise CameraUnavailable(self.name, "the picamera2 that is installed is older than 0.3.21", remedy)
         try:
             attached = len(picamera2.Picamera2.global_camera_info())
         except RuntimeError as error:
@@ -108,7 +111,7 @@ class PiCamera:
         except JobTimeout as error:
             why = f"no frame within {self._timeout_s:g} s"
             raise CameraTimeout(self.name, why, "Check the ribbon cable") from error
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, KeyError) as error:  # a KeyError where metadata lack the time
             raise CameraLost(self.name, str(error), "Check the ribbon cable") from error
         sequence, self._sequence = self._sequence, self._sequence + 1
         name = f"picamera2-{self._number}-{sequence:06d}"

@@ -228,7 +228,8 @@ class Service:
             return self._parts.models.after(failed, error, settings)
 
         shots, bell = opened.desk.shots(), self._bell
-        with Line(shots, opened.model, keeps_pixels=keeps, replace=replace, bell=bell) as line:
+        give_back = opened.desk.take_back
+        with Line(shots, opened.model, keeps_pixels=keeps, replace=replace, give_back=give_back, bell=bell) as line:
             try:
                 self._attend(line, opened)
             except (WbcError, _Reload):

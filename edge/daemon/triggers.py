@@ -152,6 +152,11 @@ class Desk:
         """Let the capturing thread come to its end."""
         self._orders.put(None)
 
+    def take_back(self, shot: Shot) -> None:
+        """Take back what will not be captured any more."""
+        if isinstance(shot.errand, Order):
+            self._orders.put(shot.errand)
+
     def left(self) -> Iterator[Order]:
         """Give the orders that nobody will take any more."""
         with suppress(Empty):

@@ -9,6 +9,7 @@ rows that a later word replaces: each word is an event, and the row must say wha
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,10 +23,13 @@ _COLUMNS = (
     *("probability", "probabilities", "warnings", "tiles_total", "tiles_used", "nuclei", "nuclear_area_um2"),
     *("nucleus_to_cytoplasm", "cytoplasm_fraction", "novelty", "ms"),
 )
-"""What is digested of a frame, in this order: a column that is added later stays outside, or older digests break."""
+"""What is digested of every frame, in this order."""
+
+_LATER_COLUMNS = ("stain",)
+"""What is digested too, with its name, where it is not null: frames of before it was logged keep their digests."""
 
 _FRAME = (
-    f"SELECT samples.name, record, {', '.join(f'frames.{column}' for column in _COLUMNS)}"
+    f"SELECT samples.name, record, {', '.join(f'frames.{column}' for column in (*_COLUMNS, *_LATER_COLUMNS))}"
     " FROM frames LEFT JOIN samples USING (sample) WHERE record = ?"
 )
 _TILES = """
@@ -51,7 +55,7 @@ def seal(
         What was inserted into ``tiles``.
     """
     sample = connection.execute("SELECT name FROM samples WHERE sample = ?", (row["sample"],)).fetchone()["name"]
-    frame = (sample, record, *(_as_stored(row[column]) for column in _COLUMNS))
+    frame = (sample, record, *(_as_stored(row[column]) for column in (*_COLUMNS, *_LATER_COLUMNS)))
     made = _digest(_before(connection, record), frame, [tile[1:] for tile in tiles])
     connection.execute("UPDATE frames SET digest = ? WHERE record = ?", (made, record))
 
@@ -114,12 +118,17 @@ def _before(connection: sqlite3.Connection, record: int) -> str:
 
 
 def _as_stored(value: object) -> object:
-    """Give a value as SQLite gives it back: a zero has no sign. What is no number is null to the digest either way."""
-    return 0.0 if value == 0.0 and isinstance(value, float) else value
+    """Give a value as SQLite gives it back: a zero has no sign, and what is no number is null."""
+    if not isinstance(value, float):
+        return value
+    return None if math.isnan(value) else value + 0.0
 
 
 def _digest(before: str, frame: tuple[object, ...], tiles: list[tuple[object, ...]]) -> str:
-    return hashlib.sha256(_ENCODER.encode((before, frame, tiles))).hexdigest()
+    always = len(frame) - len(_LATER_COLUMNS)
+    later = zip(_LATER_COLUMNS, frame[always:], strict=True)
+    told = (*frame[:always], *(pair for pair in later if pair[1] is not None))
+    return hashlib.sha256(_ENCODER.encode((before, told, tiles))).hexdigest()
 
 
 def _digest_kept(connection: sqlite3.Connection, before: str, record: int) -> str:

@@ -53,6 +53,7 @@ COLUMNS = {
     "pictures": "pictures",
     "contrast": "quality.contrast",
     "crushed": "quality.crushed",
+    "stain": "quality.stain",
     "review": "review.label",
     "review_note": "review.note",
     "reviewed_by": "review.who",

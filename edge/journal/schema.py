@@ -145,7 +145,11 @@ ALTER TABLE events ADD COLUMN frames_digest TEXT;
 CREATE INDEX events_by_last_record ON events (last_record);
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
+_VERSION_6 = """
+ALTER TABLE frames ADD COLUMN stain REAL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Whether a field can be judged at all: a pure function from a prepared field to figures and reasons.
 
 The limits lie where real fields of five laboratories end: their focus is 0.39 to 0.88 per micrometre, and blurred with
-a sigma of 2 um nearly all of them fall below 0.30; see ``docs/quality.md``.
+a sigma of 2 um nearly all of them fall below 0.30; see ``docs/quality.md``. Whether it is a smear at all is the model's
+to say; but what is grey or green is none, whatever a model makes of it.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ MOST_SATURATION = 0.85
 MOST_CRUSHED = 0.25
 LEAST_CONTRAST_OD = 0.08
 LEAST_FIELD = 0.1
+LEAST_STAIN = 0.3
 
 _NEARLY_WHITE = 253
 _NEARLY_BLACK = 1
+_STAINED_OD = 0.12
 _SMOOTHING_UM = 0.4
 _STEEPEST = 0.995
 _PLENTY_PX = 150_000
@@ -57,6 +60,9 @@ class Quality:
         Optical density in green between clear glass and the darkest stain (5% and 99.5% of the field), at least 0.
     crushed : float
         Share of the field's pixels at level 0 or 1 in some channel, 0 to 1.
+    stain : float
+        How much less than green what is stained absorbs of blue or red, whichever is less, as a share of green: at most
+        1; 0 where it is grey, less where it is green. Thiazine dyes and eosin absorb green most, and blue or red least.
     """
 
     usable: bool
@@ -68,6 +74,7 @@ class Quality:
     field: float
     contrast: float
     crushed: float
+    stain: float
 
 
 def assess(field: Field, nuclei: Nuclei) -> Quality:
@@ -90,6 +97,7 @@ def assess(field: Field, nuclei: Nuclei) -> Quality:
     darkest = field.exposure.darkest / max(1, field.exposure.darkest.sum())
     saturated, crushed = float(darkest[_NEARLY_WHITE:].sum()), float(darkest[: _NEARLY_BLACK + 1].sum())
     contrast, focus = _contrast_and_focus(field)
+    stain = _stain(nuclei)
     brightness = float(field.exposure.glass.min()) / 255
     limits = (
         (share < LEAST_FIELD, "hardly any of the frame is lit"),
@@ -102,8 +110,21 @@ def assess(field: Field, nuclei: Nuclei) -> Quality:
         reasons = ["blank field"]
     if not reasons and focus < LEAST_FOCUS_PER_UM:
         reasons = ["out of focus"]
+    if not reasons and stain < LEAST_STAIN:
+        reasons = ["not the colours of a stained smear"]
     foreground = min(1.0, cv2.countNonZero(nuclei.coarse) / nuclei.coarse.size / share)
-    return Quality(not reasons, tuple(reasons), focus, brightness, saturated, foreground, share, contrast, crushed)
+    return Quality(
+        not reasons, tuple(reasons), focus, brightness, saturated, foreground, share, contrast, crushed, stain
+    )
+
+
+def _stain(nuclei: Nuclei) -> float:
+    blue, green, red = nuclei.density
+    most = cv2.max(cv2.max(blue, green), red)
+    _, stained = cv2.threshold(most, round(_STAINED_OD * OD_STEPS_PER_UNIT), 1, cv2.THRESH_BINARY)
+    mask = np.asarray(stained, np.uint8)
+    # At least one hundredth: on an empty field there is nothing to divide.
+    return 1 - cv2.mean(cv2.min(blue, red), mask)[0] / max(1.0, cv2.mean(green, mask)[0])
 
 
 def _contrast_and_focus(field: Field) -> tuple[float, float]:

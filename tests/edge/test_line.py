@@ -114,7 +114,7 @@ def test_every_frame_waits_for_its_turn_and_no_more_than_a_few_are_in_hand(
     with Line(shots, replace(model, runtime=gate)) as line:
         assert gate.reached.wait(PATIENCE_S)
         time.sleep(0.3)
-        assert captured.qsize() <= 5
+        assert captured.qsize() == 4
         gate.opened.set()
         found = all_of(line)
     assert [each.result.sequence for each in found if isinstance(each, Judged)] == list(range(12))
@@ -257,17 +257,43 @@ def test_a_frame_that_keeps_its_pixels_is_alone_in_hand_until_it_is_taken_off(mo
         assert all_of(line) == []
 
 
-@pytest.mark.parametrize("keeps", [False, True])
-def test_closed_while_a_frame_waits_for_its_turn_nothing_more_is_captured(
-    model: Model, gate: Gate, cells: Pixels, keeps: bool
+@pytest.mark.parametrize(("keeps", "in_hand"), [(False, 4), (True, 1)])
+def test_closed_while_a_frame_waits_for_its_turn_that_is_given_back_and_not_captured(
+    model: Model, gate: Gate, cells: Pixels, keeps: bool, in_hand: int
 ) -> None:
     captured: list[int] = []
-    shots = (Shot(taking(cells, number, partial(captured.append, number))) for number in count())
-    with Line(shots, replace(model, runtime=gate), keeps_pixels=keeps) as line:
+    asked: list[int] = []
+    given_back: SimpleQueue[Shot] = SimpleQueue()
+
+    def shots() -> Iterator[Shot]:
+        for number in count():
+            asked.append(number)
+            yield Shot(taking(cells, number, partial(captured.append, number)), errand=number)
+
+    runs_through_gate = replace(model, runtime=gate)
+    with Line(shots(), runs_through_gate, keeps_pixels=keeps, give_back=given_back.put) as line:
         assert gate.reached.wait(PATIENCE_S)
+        begun_s = time.monotonic()
+        while len(asked) <= in_hand:
+            assert time.monotonic() < begun_s + PATIENCE_S
+            time.sleep(0.01)
         line.close()
+        assert given_back.get(timeout=PATIENCE_S).errand == in_hand
         gate.opened.set()
-        assert len(all_of(line)) <= len(captured) < 6
+        assert len(all_of(line)) == len(captured) == in_hand
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_who_asks_for_frames_may_fail(model: Model, cells: Pixels, keeps: bool) -> None:
+    def shots() -> Iterator[Shot]:
+        yield Shot(taking(cells, 0))
+        raise ImageError("the folder", "it is gone")
+
+    with Line(shots(), model, keeps_pixels=keeps) as line:
+        judged, broken = all_of(line)
+    assert isinstance(judged, Judged)
+    assert isinstance(broken, Broken)
+    assert "it is gone" in str(broken.error)
 
 
 def test_who_rings_the_bell_wakes_the_one_who_waits(model: Model) -> None:

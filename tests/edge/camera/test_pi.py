@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 import sys
 import time
+from concurrent.futures import TimeoutError as JobTimeout
 from dataclasses import replace
 from types import ModuleType
 
@@ -101,7 +102,7 @@ class Picamera2:
         assert 0 < wait < SETTINGS.timeout_s, "the real one waits for ever unless it is told how long"
         is_old = next(self.are_old)
         if self.fails:
-            if isinstance(self.fails, TimeoutError):
+            if isinstance(self.fails, JobTimeout):
                 self.jobs.append("capture")
             raise self.fails
         assert self.free_buffers > 0, "the real one hangs for ever when no request was released"
@@ -199,11 +200,23 @@ def test_a_failing_capture_is_a_lost_camera(picamera2):
 
 def test_a_frame_that_does_not_come_is_let_go_of_and_so_is_the_camera(picamera2):
     camera = open_camera("picamera2:0", SETTINGS)
-    camera._camera.fails = TimeoutError()
+    camera._camera.fails = JobTimeout()
     with pytest.raises(CameraTimeout, match=r"no frame within 9 s"):
         camera.read()
     camera.close()
     assert picamera2.opened == 0
+
+
+def test_a_picamera2_that_cannot_be_told_how_long_to_wait_is_refused(picamera2, monkeypatch):
+    monkeypatch.delattr(picamera2, "cancel_all_and_flush")
+    with pytest.raises(CameraUnavailable, match=r"older than 0\.3\.21.*apt"):
+        open_camera("picamera2:0", SETTINGS)
+
+
+def test_a_frame_without_a_time_is_a_lost_camera(picamera2, monkeypatch):
+    monkeypatch.setattr(Request, "get_metadata", lambda _: {})
+    with pytest.raises(CameraLost, match="SensorTimestamp"):
+        open_camera("picamera2:0", SETTINGS).read()
 
 
 def test_a_camera_in_use_is_told(picamera2, monkeypatch):

@@ -43,6 +43,7 @@ def result() -> FrameResult:
             field=1.0,
             contrast=0.75,
             crushed=0.03,
+            stain=0.62,
         ),
         verdict="ALL",
         warnings=("not the microscope I was trained on",),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.journal import Journal, schema
+from edge.journal import Journal, chain, schema, store
 from edge.journal.records import frame_row
 from edge.journal.retention import Policy, prune
 from edge.result import FrameResult, SampleResult
@@ -47,7 +47,9 @@ def test_frames_as_they_were_logged_are_whole(logged: Path, result: FrameResult)
     with Journal.open(logged) as journal:
         odd = replace(result, frame="\udcff", um_per_px=-0.0, novelty=inf, tiles=(), probabilities={"ALL": nan})
         journal.record(journal.sample("S3"), odd)
-        assert (journal.audit().frames, journal.audit().problems) == (7, ())
+        for stain in (nan, inf, -0.0):
+            journal.record(journal.sample("S3"), replace(odd, quality=replace(odd.quality, stain=stain, focus=nan)))
+        assert (journal.audit().frames, journal.audit().problems) == (10, ())
 
 
 @pytest.mark.parametrize(
@@ -115,6 +117,7 @@ def test_frames_of_before_the_chain_stay_and_it_begins_after_them(
             connection.execute("INSERT INTO samples (name, started_s) VALUES ('S1', 1.8e9)")
             for record in (2, 3, 7):
                 row = {"record": record, "sample": 1, "boot_id": "b", "software": "0", **frame_row(result)}
+                del row["stain"]
                 columns, places = ", ".join(row), ", ".join("?" * len(row))
                 connection.execute(f"INSERT INTO frames ({columns}) VALUES ({places})", tuple(row.values()))
     with Journal.open(path) as journal:
@@ -126,3 +129,23 @@ def test_frames_of_before_the_chain_stay_and_it_begins_after_them(
         assert (journal.audit().frames, journal.audit().problems) == (0, ())
         journal.record(journal.sample("S1"), result)
         assert (journal.audit().frames, journal.audit().problems) == (1, ())
+
+
+def test_frames_of_before_a_figure_was_logged_keep_their_digests(
+    path: Path, result: FrameResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def row_of_before(result: FrameResult) -> dict[str, str | int | float | None]:
+        return {column: value for column, value in frame_row(result).items() if column != "stain"}
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:5])
+        earlier.setattr(chain, "_LATER_COLUMNS", ())
+        earlier.setattr(store, "frame_row", row_of_before)
+        with Journal.open(path) as journal:
+            for _ in range(2):
+                journal.record(journal.sample("S1"), result)
+    with Journal.open(path) as journal:
+        journal.record(journal.sample("S1"), result)
+        assert (journal.audit().frames, journal.audit().problems) == (3, ())
+    tamper(path, "UPDATE frames SET stain = 0.5 WHERE record = 1", "UPDATE frames SET stain = NULL WHERE record = 3")
+    assert [problem.split(" is ")[0] for problem in problems(path)] == ["record 1", "record 3"]

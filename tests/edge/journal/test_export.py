@@ -58,6 +58,7 @@ def test_csv_tells_what_the_record_holds(record: FrameRecord) -> None:
         "focus": "1.25",
         "contrast": "0.75",
         "crushed": "0.03",
+        "stain": "0.62",
         "nuclei": "12",
         "width_px": "2560",
         "height_px": "1920",
@@ -96,7 +97,7 @@ def test_csv_numbers_stay_numbers(record: FrameRecord) -> None:
     names=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1, max_size=3)
 )
 def test_csv_keeps_any_name_in_its_cell(names: list[str]) -> None:
-    quality = Quality(True, (), 1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0)
+    quality = Quality(True, (), 1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.6)
     results = [FrameResult(name, 0, (1, 1), 1.0, 0.0, 0.0, SensorReport(), quality) for name in names]
     rows = csv_rows(*(FrameRecord(1, "S1", result, "boot", "0.1.0") for result in results))
     assert [row["frame"].removeprefix("'") for row in rows] == [name.removeprefix("'") for name in names]

@@ -29,7 +29,7 @@ WithoutWriteAccess = Callable[..., AbstractContextManager[None]]
 
 @pytest.fixture(scope="module")
 def finished_journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    quality = Quality(False, ("out of focus",), 0.1, 0.8, 0.0, 0.2, 1.0, 0.9, 0.0)
+    quality = Quality(False, ("out of focus",), 0.1, 0.8, 0.0, 0.2, 1.0, 0.9, 0.0, 0.6)
     tiles = tuple(TileResult(x_px, 0, 224, 224, "MM", (0.1, 0.9)) for x_px in range(0, 2240, 224))
     with Journal.open(tmp_path_factory.mktemp("finished") / "journal.sqlite3") as journal:
         sample = journal.sample("S1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
@@ -11,12 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.simulator import Stain
-from edge.vision import quality
+from edge.vision import nuclei, quality
 from edge.vision.field import prepare
 from edge.vision.nuclei import Nuclei
 
 KINDS = ["ALL", "MM", "normal"]
-FIGURES = ["focus", "brightness", "saturation", "foreground", "field", "contrast", "crushed"]
+FIGURES = ["focus", "brightness", "saturation", "foreground", "field", "contrast", "crushed", "stain"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -57,6 +58,28 @@ def test_a_colour_clipped_to_black_is_named(look: Callable[..., Any]) -> None:
     blue_gone = look(kind="normal", red_cells=25_000.0, stain=Stain(red_cell=(3.0, 0.1, 0.05))).quality
     assert blue_gone.reasons == ("a colour is clipped to black",)
     assert blue_gone.crushed > quality.MOST_CRUSHED
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_has_not_the_colours_of_a_stain_is_named(look: Callable[..., Any], kind: str) -> None:
+    """A smear seen in grey, and one dyed green."""
+    raw = look(kind=kind).raw
+    green = raw.copy()
+    green[..., 1] = raw[..., [0, 2]].max(axis=2)
+    for pixels in (np.repeat(raw[..., 1:2], 3, axis=2), green):
+        prepared = prepare(pixels, 0.5, 0.5)
+        found = quality.assess(prepared, nuclei.find(prepared.pixels, 0.5))
+        assert found.stain < 0.75 * quality.LEAST_STAIN
+        assert found.reasons == ("not the colours of a stained smear",)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("amount", [0.5, 1.0, 1.5])
+def test_the_colours_of_a_stain_do_not_depend_on_how_much_of_it_there_is(
+    look: Callable[..., Any], kind: str, amount: float
+) -> None:
+    stain = Stain(**{name: tuple(amount * part for part in value) for name, value in asdict(Stain()).items()})
+    assert 0.5 < look(kind=kind, stain=stain).quality.stain < 0.8
 
 
 @pytest.mark.parametrize("kind", KINDS)
