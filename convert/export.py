@@ -69,6 +69,8 @@ def export(bundle: Bundle, form: str, path: Path, kind: Kind | None = None) -> K
     if chosen not in bundle.networks:
         raise NetworkNotFound(f"bundle {bundle.path}", f"has no {kind} network", f"It has {', '.join(bundle.networks)}")
     network = bundle.networks[chosen]
+    if form == "bioimageio" and chosen == "int8":
+        raise ExportRefused("the int8 network", "takes int8, which bioimage.io has no name for", "Export a float type")
     if form == "tflite":
         content = portable.for_others(network, bundle.description)
     else:
@@ -137,8 +139,6 @@ def to_onnx(network: bytes, bundle: Bundle, kind: Kind) -> bytes:
 
 
 def _container(bundle: Bundle, weights: bytes, kind: Kind) -> bytes:
-    if kind == "int8":
-        raise ExportRefused("the int8 network", "takes int8, which bioimage.io has no name for", "Export a float type")
     tiles = bundle.selftest_tiles[:4].astype(np.float32)
     files = {
         "weights.onnx": weights,
