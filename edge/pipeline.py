@@ -261,11 +261,12 @@ def _frame_px_per_field_px(frame: Frame, field: Field) -> tuple[float, float]:
 def _tile_results(
     corners: tiling.Corners, rows: list[tuple[float, ...]], frame_px_per_field_px: tuple[float, float], bundle: Bundle
 ) -> tuple[TileResult, ...]:
-    classes = bundle.description.classes
-    # Edge by edge: the two axes' sizes of a pixel differ by some thousandths, and neighbours of a grid must still meet.
-    edges = np.hstack([corners, corners + bundle.description.tiling.tile_px])
-    places = np.rint(edges * np.tile(frame_px_per_field_px, 2)).astype(int).tolist()
-    return tuple(
-        TileResult(left, top, right - left, bottom - top, classes[row.index(max(row))], row)
-        for (left, top, right, bottom), row in zip(places, rows, strict=True)
-    )
+    classes, side = bundle.description.classes, bundle.description.tiling.tile_px
+    across, down = frame_px_per_field_px
+    tiles = []
+    for (x, y), row in zip(corners.tolist(), rows, strict=True):
+        # Edge by edge: the axes' sizes of a pixel differ by some thousandths, and neighbours of a grid must still meet.
+        left, top = round(x * across), round(y * down)
+        right, bottom = round((x + side) * across), round((y + side) * down)
+        tiles.append(TileResult(left, top, right - left, bottom - top, classes[row.index(max(row))], row))
+    return tuple(tiles)

@@ -15,7 +15,7 @@ INDETERMINATE = "indeterminate"
 """The verdict that is none: the reason stands beside it."""
 
 
-class TileResult(msgspec.Struct, frozen=True):
+class TileResult(msgspec.Struct, frozen=True, gc=False):
     """One tile that the model judged; a frame has dozens, and a frozen dataclass is made four times as slowly.
 
     Attributes

@@ -54,8 +54,8 @@ def seal(
     tiles : iterable of tuple
         What was inserted into ``tiles``.
     """
-    sample = connection.execute("SELECT name FROM samples WHERE sample = ?", (row["sample"],)).fetchone()["name"]
-    frame = (sample, record, *(_as_stored(row[column]) for column in (*_COLUMNS, *_LATER_COLUMNS)))
+    name = connection.execute("SELECT name FROM samples WHERE sample = ?", (row["sample"],)).fetchone()["name"]
+    frame = (name, record, *(_as_stored(row[column]) for column in (*_COLUMNS, *_LATER_COLUMNS)))
     made = _digest(_before(connection, record), frame, [tile[1:] for tile in tiles])
     connection.execute("UPDATE frames SET digest = ? WHERE record = ?", (made, record))
 

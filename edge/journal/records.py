@@ -20,7 +20,8 @@ from edge.vision.quality import Quality
 TILE_COLUMNS = ("record", "tile", "x_px", "y_px", "width_px", "height_px", "label", "probabilities")
 """Columns of ``tiles`` in the order of :func:`tile_rows`."""
 
-_ENCODER = msgspec.json.Encoder()
+_ENCODER = msgspec.json.Encoder(enc_hook=float)
+"""What JSON does not know among the values of a frame are NumPy's numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,7 @@ def tile_rows(record: int, tiles: Iterable[TileResult]) -> Iterator[tuple[int, i
         Its tiles.
     """
     for number, tile in enumerate(tiles):
-        probabilities = _json(list(map(float, tile.probabilities)))
+        probabilities = _json(tile.probabilities)
         place = int(tile.x_px), int(tile.y_px), int(tile.width_px), int(tile.height_px)
         yield record, number, *place, text(tile.label), probabilities
 

@@ -148,20 +148,21 @@ class InterpreterRuntime:
         if list(tiles.shape[1:]) != self.tile_shape:
             raise BundleCorrupt("the network", f"takes tiles of {tuple(self.tile_shape)}, not {tiles.shape[1:]}")
         calls = -(-len(tiles) // self._batch)
-        values = np.zeros((calls, self._batch, *self.tile_shape), np.uint8 if self._is_int8 else np.float32)
-        flat = values.reshape(-1, *self.tile_shape)[: len(tiles)]
-        if self._is_int8:
-            np.bitwise_xor(tiles, 0x80, out=flat)
-            values = values.view(np.int8)
-        else:
-            flat[:] = tiles
+        # One batch again and again: all tiles at once would push the network out of the processor's caches.
+        batch = np.zeros((self._batch, *self.tile_shape), np.uint8 if self._is_int8 else np.float32)
+        values = batch.view(np.int8) if self._is_int8 else batch
         raw = [
             np.empty((calls, self._batch, int(output["shape"][-1])), output["dtype"])
             for output in (self._logits, self._embedding)
         ]
         try:
-            for i, batch in enumerate(values):
-                raw[0][i], raw[1][i] = self.invoke(batch)
+            for i in range(calls):
+                part = tiles[i * self._batch : (i + 1) * self._batch]
+                if self._is_int8:
+                    np.bitwise_xor(part, 0x80, out=batch[: len(part)])
+                else:
+                    batch[: len(part)] = part
+                raw[0][i], raw[1][i] = self.invoke(values)
         except (ValueError, RuntimeError) as error:
             raise InferenceFailed("the network", f"failed on {self.name}: {error}") from error
         of_tiles = [part.reshape(-1, part.shape[-1])[: len(tiles)] for part in raw]

@@ -121,10 +121,11 @@ def assess(field: Field, nuclei: Nuclei) -> Quality:
 def _stain(nuclei: Nuclei) -> float:
     blue, green, red = nuclei.density
     most = cv2.max(cv2.max(blue, green), red)
-    _, stained = cv2.threshold(most, round(_STAINED_OD * OD_STEPS_PER_UNIT), 1, cv2.THRESH_BINARY)
-    mask = np.asarray(stained, np.uint8)
-    # At least one hundredth: on an empty field there is nothing to divide.
-    return 1 - cv2.mean(cv2.min(blue, red), mask)[0] / max(1.0, cv2.mean(green, mask)[0])
+    _, stained = cv2.threshold(most, round(_STAINED_OD * OD_STEPS_PER_UNIT), 255, cv2.THRESH_BINARY)
+    # OpenCV's mean under a mask takes ten times as long.
+    least, own = (cv2.sumElems(cv2.bitwise_and(each, stained))[0] for each in (cv2.min(blue, red), green))
+    # At least one: on an empty field there is nothing to divide.
+    return 1 - least / max(1.0, own)
 
 
 def _contrast_and_focus(field: Field) -> tuple[float, float]:
