@@ -112,10 +112,10 @@ def test_a_field_gets_the_verdict_that_it_gets_elsewhere(board: Board, tmp_path:
         ).stdout
         there = board.run(f"cd /srv && wbc-edge classify {name} {' '.join(arguments)}")
         one, other = (json.loads(said.splitlines()[0]) for said in (here, there))
-        assert (one["verdict"], one["reason"], one["tiles_used"]) == (
+        assert (one["verdict"], one["reason"], one["tiles"]) == (
             other["verdict"],
             other["reason"],
-            other["tiles_used"],
+            other["tiles"],
         )
         differences += [
             abs(one["probabilities"][label] - other["probabilities"][label]) for label in one["probabilities"]
