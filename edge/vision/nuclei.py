@@ -75,7 +75,7 @@ def find(pixels: Pixels, um_per_px: float, inside: NDArray[np.uint8] | None = No
     """
     height, width = pixels.shape[:2]
     size = max(1, width // 2), max(1, height // 2)
-    # Means of four pixels exactly: a linear step gives other levels on other processors, and shifts a field of odd size.
+    # Exact means of four: a linear step gives other levels on other processors, and shifts a field of odd size.
     even = pixels[: max(1, height & ~1), : max(1, width & ~1)]
     half = np.asarray(cv2.resize(even, size, interpolation=cv2.INTER_AREA), np.uint8)
     density = optical_density(half)
