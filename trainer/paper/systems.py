@@ -185,7 +185,7 @@ class Network:
     def fit(self, inputs: Inputs, labels: NDArray[np.int64], classes: int, seed: int, progress: Progress) -> Fitted:
         """Train the network; anew from another seed while it ends at a single class, which shows in training alone."""
         for restarts in range(TRAININGS):
-            own_seed = seed + restarts * _NEXT_SEED
+            own_seed = (seed + restarts * _NEXT_SEED) % 2**32
             keras.utils.set_random_seed(own_seed)
             network = self.build(inputs.shape[1], classes)
             losses = _train(network, inputs, labels, classes, self.steps, self.batch, own_seed, progress)
