@@ -52,8 +52,11 @@ class Figures:
         From the frame in memory to its record on the disk.
     stages_ms : dict of str to float
         The parts of it: scale, quality, tile, infer, verdict, log.
+    floor_ms : float
+        Resize, tiles, invoke and transaction of a turn together: like the total the median of whole turns, so that what
+        else the processor has to do now and then weighs on both alike.
     floors_ms : dict of str to float
-        Least time for resize, tiles, invoke and transaction.
+        Each of them by itself.
     runtime : str
         Runtime and version.
     accelerator : str
@@ -72,6 +75,7 @@ class Figures:
     tiles: int
     total_ms: float
     stages_ms: dict[str, float]
+    floor_ms: float
     floors_ms: dict[str, float]
     runtime: str
     accelerator: str
@@ -79,11 +83,6 @@ class Figures:
     threads: int
     repeats: int
     peak_memory_mb: float
-
-    @property
-    def floor_ms(self) -> float:
-        """Sum of the floors."""
-        return sum(self.floors_ms.values())
 
     @property
     def ratio(self) -> float:
@@ -157,23 +156,22 @@ def measure(frame: Frame, model: Model, folder: Path, *, threads: int = 1, repea
             "invoke": _invocations(judged, model, threads),
             "transaction": _transaction(bare, judged),
         }
-        taken: dict[str, list[float]] = {work: [] for work in works}
+        turns: list[dict[str, float]] = []
         for _ in range(_WARM_UPS + repeats):
+            turns.append({})
             for each, work in works.items():
                 begun_s = time.perf_counter()
                 work()
-                taken[each].append((time.perf_counter() - begun_s) * 1e3)
-    medians = {work: statistics.median(ms[_WARM_UPS:]) for work, ms in taken.items()}
+                turns[-1][each] = (time.perf_counter() - begun_s) * 1e3
+    stages, turns = stages[_WARM_UPS:], turns[_WARM_UPS:]
+    totals_ms = [turn.pop("whole") for turn in turns]
     return Figures(
         size_px=judged.size_px,
         tiles=len(judged.tiles),
-        total_ms=medians.pop("whole"),
-        stages_ms={
-            stage: statistics.median(each[stage] for each in stages[_WARM_UPS:])
-            for stage in stages[0]
-            if stage != "capture"
-        },
-        floors_ms=medians,
+        total_ms=statistics.median(totals_ms),
+        stages_ms={name: ms for name, ms in _medians(stages).items() if name != "capture"},
+        floor_ms=statistics.median(sum(turn.values()) for turn in turns),
+        floors_ms=_medians(turns),
         runtime=model.runtime.name,
         accelerator=str(model.runtime.choice),
         model=model.bundle.identity,
@@ -181,6 +179,10 @@ def measure(frame: Frame, model: Model, folder: Path, *, threads: int = 1, repea
         repeats=repeats,
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
     )
+
+
+def _medians(turns: list[dict[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(turn[name] for turn in turns) for name in turns[0]}
 
 
 def _resizes(frame: Frame, model: Model) -> Callable[[], Pixels]:

@@ -22,7 +22,7 @@ Examples:
 
 
 @click.command("bench", short_help="Time this device.", epilog=EXAMPLES)
-@click.option("--repeats", type=click.IntRange(min=1), default=30, show_default=True, metavar="N", help="Frames timed.")
+@click.option("--repeats", type=click.IntRange(min=1), default=60, show_default=True, metavar="N", help="Frames timed.")
 @options.option("--size", type=options.size, metavar="WxH", default="2560x1920", help="Size of the frame.")
 @options.model_option
 @options.execution_options
@@ -73,5 +73,5 @@ def command(
         for stage, ms in part.items():
             write(f"  {name + stage:<22}{ms:8.2f}")
     write(f"  {'from memory to log':<22}{figures.total_ms:8.2f}")
-    write(f"  {'sum of floors':<22}{figures.floor_ms:8.2f}   ratio {figures.ratio:.2f}")
+    write(f"  {'floors together':<22}{figures.floor_ms:8.2f}   ratio {figures.ratio:.2f}")
     write(f"  {'peak memory, MB':<22}{figures.peak_memory_mb:8.0f}")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge.frame import Pixels
 from edge.vision.balance import optical_density, sampled
-from edge.vision.scale import blur
+from edge.vision.scale import blur, blur_side_px
 
 _LEAST_CHROMATIN = 11
 _OTSU_SHARE = 0.85
@@ -25,7 +25,7 @@ _SMOOTHING_UM = 0.5
 _BODY_UM = 2.0
 _SPACING_UM = 7.0
 _LEAST_COVER = 0.4
-_FULL = 65535
+_KERNEL_SUM = 2048
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,25 +119,32 @@ def _chromatin(density: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _centres(coarse: NDArray[np.uint8], um_per_px: float) -> NDArray[np.float32]:
-    """Find the middles of bodies of chromatin: peaks of the mask blurred to the size of a small nucleus.
-
-    16 bits keep the top of a large nucleus from being flat.
-    """
-    body = blur(coarse.astype(np.uint16) * np.uint16(_FULL), _BODY_UM / um_per_px / 2)
+    """Find the middles of bodies of chromatin: peaks of the mask blurred to the size of a small nucleus."""
+    body, most = _bodies(coarse, _BODY_UM / um_per_px / 2)
     reach = max(3, round(_SPACING_UM / um_per_px / 2) | 1)
     highest = cv2.dilate(body, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    found = _middles((body == highest) & (body > round(_LEAST_COVER * _FULL)))
-    cover = body[tuple(np.rint(found[:, ::-1]).astype(np.intp).T)].astype(np.int64)
-    return np.asarray(2 * found[np.argsort(-cover, kind="stable")] + 0.5, np.float32)
+    x, y = _middles((body == highest) & (body > _LEAST_COVER * most))
+    largest_first = np.argsort(-body[np.rint(y).astype(np.intp), np.rint(x).astype(np.intp)], kind="stable")
+    return np.asarray(2 * np.stack((x, y), axis=1)[largest_first] + 0.5, np.float32)
 
 
-def _middles(peaks: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Find the middle of each connected peak; asking OpenCV for statistics of components takes three times as long."""
+def _bodies(coarse: NDArray[np.uint8], sigma_px: float) -> tuple[NDArray[np.float32], float]:
+    """Blur a mask with a Gaussian of whole numbers, and say what comes of a mask that is full.
+
+    The sums stay below 2**24, where float32 counts exactly: they are the same on every processor, in whatever order it
+    adds, in a third of the time of OpenCV's blur in fixed point.
+    """
+    side = blur_side_px(sigma_px)
+    kernel = np.rint(_KERNEL_SUM * cv2.getGaussianKernel(side, sigma_px, cv2.CV_64F)).astype(np.float32)
+    return np.asarray(cv2.sepFilter2D(coarse, cv2.CV_32F, kernel, kernel), np.float32), float(kernel.sum()) ** 2
+
+
+def _middles(peaks: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Find x and y of each connected peak; asking OpenCV for statistics of components takes three times as long."""
     places = np.flatnonzero(peaks)
-    if not len(places):
-        return np.zeros((0, 2))
     mask = peaks.view(np.uint8)
     _, parts = cv2.connectedComponents(mask, connectivity=8, ltype=label_depth(mask))
     owners = parts.ravel()[places] - 1
     pixels = np.bincount(owners)
-    return np.column_stack([np.bincount(owners, along) / pixels for along in np.divmod(places, peaks.shape[1])[::-1]])
+    y, x = np.divmod(places, peaks.shape[1])
+    return np.bincount(owners, x) / pixels, np.bincount(owners, y) / pixels

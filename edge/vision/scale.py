@@ -108,5 +108,10 @@ def blur(image: cv2.typing.MatLike, sigma_px: float) -> cv2.typing.MatLike:
     ndarray
         Same shape and depth.
     """
-    side = 2 * max(1, round(2 * sigma_px)) + 1
+    side = blur_side_px(sigma_px)
     return cv2.GaussianBlur(image, (side, side), sigma_px)
+
+
+def blur_side_px(sigma_px: float) -> int:
+    """Give the side of a Gaussian's kernel that is cut off at twice its sigma: odd, pixels, at least 3."""
+    return 2 * max(1, round(2 * sigma_px)) + 1
