@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from convert import network as conversion
+from convert import tflite
 from edge.model import runtime
+from edge.model.description import Kind
 from trainer.networks import NETWORKS
 
 CLASSES = 3
@@ -33,12 +35,11 @@ def main() -> None:
     network = NETWORKS[arguments.network](arguments.tile, CLASSES)
     shape = (TILES, arguments.tile, arguments.tile, 3)
     tiles = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    networks = {
-        "int8": conversion.to_int8(network, tiles[:8]),
-        "float32": tf.lite.TFLiteConverter.from_keras_model(network).convert(),
-    }
+    frozen = conversion.of_keras(network, Path(arguments.network))
+    kinds: tuple[Kind, ...] = ("int8", "float32")
+    networks = {kind: tflite.convert(frozen, kind, tiles[:8]) for kind in kinds}
     loaded = {kind: runtime.load(content, CLASSES) for kind, content in networks.items()}
-    taken: dict[str, list[float]] = {kind: [] for kind in loaded}
+    taken: dict[Kind, list[float]] = {kind: [] for kind in loaded}
     for _ in range(arguments.repeats):
         for kind, each in loaded.items():
             begun_s = time.perf_counter()

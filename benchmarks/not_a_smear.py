@@ -35,7 +35,8 @@ def blank(rng: np.random.Generator) -> Pixels:
 def noise(rng: np.random.Generator) -> Pixels:
     """Draw coloured noise, white to coarse."""
     coarse = cv2.GaussianBlur(rng.normal(size=SIZE).astype(np.float32), (0, 0), float(rng.uniform(0.3, 8)))
-    return cv2.normalize(coarse, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    darkest, brightest = float(coarse.min()), float(coarse.max())
+    return np.asarray((coarse - darkest) * (255 / (brightest - darkest)), np.uint8)
 
 
 def text(rng: np.random.Generator) -> Pixels:

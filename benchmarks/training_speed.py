@@ -44,7 +44,7 @@ class Clock:
         return float(np.median(np.diff(self.times[3:])))
 
 
-class Ticking(keras.callbacks.Callback):
+class Ticking(keras.callbacks.Callback):  # type: ignore[misc]
     """Tells a clock of each step."""
 
     def __init__(self, clock: Clock) -> None:
@@ -57,7 +57,7 @@ class Ticking(keras.callbacks.Callback):
         self._clock("", 0, 0)
 
 
-class Ready(keras.utils.PyDataset):
+class Ready(keras.utils.PyDataset):  # type: ignore[misc]
     """Batches that lie ready in memory."""
 
     def __init__(self, made: list[tuple[np.ndarray, np.ndarray]], steps: int) -> None:
