@@ -214,4 +214,4 @@ def novelty(embeddings: NDArray[np.float32], mean: NDArray[np.float32], whitenin
         0 at the middle of the training data; beyond 1 it is no smear.
     """
     white = (embeddings - mean) @ whitening
-    return float(np.sqrt(np.einsum("ij,ij->i", white, white)).mean())
+    return math.fsum(map(math.sqrt, (white * white).sum(axis=1).tolist())) / len(white)

@@ -65,10 +65,10 @@ def expose(pixels: Pixels, inside: NDArray[np.uint8] | None = None) -> Exposure:
     blue, green, red = cv2.split(pixels)
     darkest = cv2.min(cv2.min(blue, green), red)
     histogram = np.asarray(cv2.calcHist([darkest], [0], inside, [256], [0, 256]), np.float32).ravel()
-    cumulative = np.cumsum(histogram)
+    cumulative = histogram.cumsum()
     if cumulative[-1] == 0:
         return Exposure(np.full(3, 255, np.float32), histogram)
-    level = int(np.searchsorted(cumulative, _GLASS_QUANTILE * cumulative[-1]))
+    level = int(cumulative.searchsorted(_GLASS_QUANTILE * cumulative[-1]))
     glass = darkest >= min(level, 255)
     if inside is not None:
         glass &= inside > 0

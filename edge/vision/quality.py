@@ -151,7 +151,6 @@ def _contrast_and_focus(field: Field) -> tuple[float, float]:
 
 
 def _quantiles(image: NDArray[np.uint8], q: tuple[float, ...], inside: NDArray[np.uint8] | None) -> list[float]:
-    histogram = cv2.calcHist([image], [0], inside, [256], [0, 256]).ravel()
-    cumulative = np.cumsum(histogram)
-    found: list[float] = np.searchsorted(cumulative, np.asarray(q) * cumulative[-1]).tolist()
+    cumulative = cv2.calcHist([image], [0], inside, [256], [0, 256]).ravel().cumsum()
+    found: list[float] = cumulative.searchsorted(np.asarray(q) * cumulative[-1]).tolist()
     return found
