@@ -225,6 +225,12 @@ class RecordNotFound(JournalError, LookupError):
     exit_code = 46
 
 
+class JournalDiskFailed(JournalError):
+    """Raised when the disk of the journal fails at a read or a write; the next try may succeed."""
+
+    exit_code = 47
+
+
 class OutputError(WbcError, OSError):
     """Raised when an output file or folder cannot be written."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -14,7 +15,7 @@ from edge.config import Config
 from edge.daemon.clock import ClockWatch
 from edge.daemon.health import Bulletin
 from edge.daemon.words import Say
-from edge.errors import JournalError, StorageFull
+from edge.errors import JournalDiskFailed, JournalError, StorageFull
 from edge.journal import Journal
 from edge.journal.reserve import Reserve
 from edge.journal.retention import Policy, prune
@@ -22,6 +23,7 @@ from edge.journal.upkeep import compact, last_event_s
 
 _LOOK_EVERY_S = 5.0
 _PRUNE_EVERY_S = 600.0
+_TELL_DISK_EVERY_S = 3600.0
 _DAY_S = 86_400.0
 
 
@@ -73,7 +75,8 @@ class Upkeep:
         self._clock, self._free = clock, free
         self._found: SimpleQueue[list[str]] = SimpleQueue()
         self._checking = self._told_unremovable = False
-        self._look_s = self._prune_s = time.monotonic()
+        self._made_again = 0
+        self._look_s = self._prune_s = self._tell_disk_s = time.monotonic()
         self._tell_pictures()
         self._demand_room()
         if not Reserve(journal.path).hold():
@@ -102,9 +105,12 @@ class Upkeep:
         self._watch_room()
         if now_s >= self._prune_s:
             self._prune_s = now_s + _PRUNE_EVERY_S
-            self.prune()
+            with self._later():
+                self.prune()
         if is_idle:
-            compact(self._journal)
+            with self._later():
+                compact(self._journal)
+        self._watch_disk(now_s)
         self._check()
 
     def prune(self) -> None:
@@ -127,6 +133,26 @@ class Upkeep:
         if not is_trusted and (settings.keep_picture_days or settings.keep_frame_days):
             self._say("warning", "the clock jumped: for a day nothing is thrown away for its age")
 
+    @contextmanager
+    def _later(self) -> Iterator[None]:
+        """Leave what the disk failed to the next look: it is no reason to take no frames."""
+        try:
+            yield
+        except JournalDiskFailed as error:
+            self._prune_s = self._look_s
+            self._bulletin.failed(str(error))
+
+    def _watch_disk(self, now_s: float) -> None:
+        """Tell of a disk that took some writes only when they were made again."""
+        if self._journal.made_again == self._made_again:
+            return
+        self._made_again = self._journal.made_again
+        said = f"{self._made_again} writes failed and were made again; back the journal up, and replace the disk"
+        self._bulletin.failed(f"disk of {self._journal.path.parent}: {said}")
+        if now_s >= self._tell_disk_s:
+            self._tell_disk_s = now_s + _TELL_DISK_EVERY_S
+            self._warn("disk", said)
+
     def _watch_clock(self) -> None:
         if jump_s := self._clock.jump_s():
             now = datetime.now().astimezone()
@@ -138,7 +164,8 @@ class Upkeep:
         if self._free(self._journal.path.parent) < settings.keep_free_mb:
             # Again and again only while pictures come: what is over the limit then is what came since.
             if self.keeps_pictures:
-                self.prune()
+                with self._later():
+                    self.prune()
             has_room = self._free(self._journal.path.parent) >= settings.keep_free_mb
         else:
             has_room = True

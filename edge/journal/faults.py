@@ -12,6 +12,7 @@ import msgspec
 
 from edge.errors import (
     JournalCorrupt,
+    JournalDiskFailed,
     JournalError,
     JournalFull,
     JournalLocked,
@@ -37,6 +38,7 @@ _FAULTS: tuple[tuple[str, type[JournalError], str, str], ...] = (
     ("malformed", JournalCorrupt, "the file is damaged", _DAMAGED),
     ("no such ", JournalCorrupt, "its tables are damaged", _DAMAGED),
     ("could not decode", JournalCorrupt, "the file holds damaged text", _DAMAGED),
+    ("disk i/o error", JournalDiskFailed, "disk I/O error", _DISK),
     ("foreign key constraint", RecordNotFound, "there is no such sample or record", ""),
 )
 
@@ -84,12 +86,12 @@ def readable(path: Path, what: str) -> Iterator[None]:
 
 def _translated(error: sqlite3.DatabaseError, path: Path) -> JournalError:
     message = str(error)
-    for part, kind, why, remedy in _FAULTS:
-        if part in message.lower():
-            return kind(f"journal {path}", why, remedy)
     # The shared-memory file of a full disk fails with "disk I/O error", which would send the user after a broken card.
     if "disk i/o" in message.lower() and _is_full(path.parent):
         return JournalFull(f"journal {path}", "the disk is full", _FULL)
+    for part, kind, why, remedy in _FAULTS:
+        if part in message.lower():
+            return kind(f"journal {path}", why, remedy)
     return JournalError(f"journal {path}", message, _DISK)
 
 

@@ -175,10 +175,12 @@ def _write_new(folder: Path, stem: str, suffix: str, content: bytes) -> Path:
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(file)
+        durable.sync_folder(folder)
     except BaseException:
-        part.unlink(missing_ok=True)
+        # Nobody hears of this file: left there, it would never be thrown away.
+        for left in (part, file):
+            left.unlink(missing_ok=True)
         raise
-    durable.sync_folder(folder)
     return file
 
 

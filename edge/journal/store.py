@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from edge import __version__
+from edge.errors import JournalDiskFailed
 from edge.journal import audit, backup, chain, connection
 from edge.journal.faults import reported
 from edge.journal.reading import Reader
@@ -19,14 +22,51 @@ from edge.result import FrameResult, SampleResult
 
 _INSERT_TILE = f"INSERT INTO tiles ({', '.join(TILE_COLUMNS)}) VALUES ({', '.join('?' * len(TILE_COLUMNS))})"
 
+_TRIES = 5
+_TRIED_S = 1.0
+"""A card that takes half a minute over each failure would otherwise keep the service from its watchdog."""
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _made_again(write: Callable[Concatenate[Journal, _P], _R]) -> Callable[Concatenate[Journal, _P], _R]:
+    """Make a transaction again that the disk failed: it is all or nothing, so that nothing is logged twice.
+
+    Where one write in a hundred fails, every fifth transaction does, and one in three thousand five times. SQLite
+    writes all of it anew, so that what the kernel forgot with a failed sync does not matter.
+    """
+
+    @wraps(write)
+    def insisted(journal: Journal, /, *arguments: _P.args, **named: _P.kwargs) -> _R:
+        until_s = time.monotonic() + _TRIED_S
+        for _ in range(_TRIES - 1):
+            try:
+                return write(journal, *arguments, **named)
+            except JournalDiskFailed:
+                if time.monotonic() > until_s:
+                    raise
+                journal.made_again += 1
+        return write(journal, *arguments, **named)
+
+    return insisted
+
 
 class Journal(Reader):
     """The log of samples, frames, tiles, pictures and events.
 
     Made by :meth:`open` or :meth:`open_read_only`; a context manager; used from the thread that opened it. Every method
     raises the subclass of ``JournalError`` that says what is wrong with the file: ``JournalReadOnly``,
-    ``JournalLocked``, ``JournalFull``, ``JournalCorrupt``. After any of them the journal is as it was before the call.
+    ``JournalLocked``, ``JournalFull``, ``JournalCorrupt``, or ``JournalDiskFailed`` when the disk fails again and
+    again. After any of them the journal is as it was before the call.
+
+    Attributes
+    ----------
+    made_again : int
+        How often something was written again since the disk had failed it.
     """
+
+    made_again = 0
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, timeout_s: float = 5.0) -> Journal:
@@ -76,6 +116,7 @@ class Journal(Reader):
         file = Path(path).absolute()
         return cls(connection.to_read(file, timeout_s), file)
 
+    @_made_again
     def sample(self, name: str) -> int:
         """Return the number of a sample, begun now if the journal does not know its name.
 
@@ -92,6 +133,7 @@ class Journal(Reader):
             found = self._connection.execute("SELECT sample FROM samples WHERE name = ?", (text(name),)).fetchone()
         return int(found["sample"])
 
+    @_made_again
     def record(self, sample_id: int, result: FrameResult) -> int:
         """Log a frame with its tiles, in one transaction; on return it is on the disk.
 
@@ -120,6 +162,7 @@ class Journal(Reader):
             chain.seal(self._connection, record, row, tiles)
         return record
 
+    @_made_again
     def record_failure(self, sample_id: int, frame_name: str, error: Exception) -> int:
         """Log that a frame could not be read or judged, as an event of kind ``failure``.
 
@@ -141,6 +184,7 @@ class Journal(Reader):
         with self.transaction():
             return audit.append(self._connection, audit.event("failure", detail, sample_id, frame_name))
 
+    @_made_again
     def event(self, kind: str, detail: str = "", *, sample_id: int | None = None) -> int:
         """Log what happened beside the frames: ``started``, ``camera reopened``, ``finished``.
 
@@ -161,6 +205,7 @@ class Journal(Reader):
         with self.transaction():
             return audit.append(self._connection, audit.event(kind, detail, sample_id))
 
+    @_made_again
     def attach_picture(self, record: int, kind: str, path: str | os.PathLike[str]) -> None:
         """Log a picture of a frame; a later one of the same kind takes its place.
 
@@ -187,6 +232,7 @@ class Journal(Reader):
                 (record, kind, text(str(kept))),
             )
 
+    @_made_again
     def review(self, record: int, label: str, note: str = "") -> None:
         """Log what a person says of a frame; a later word takes the place of an earlier, and both stay in the trail.
 
@@ -213,6 +259,7 @@ class Journal(Reader):
             )
             audit.append(connection, audit.event("review", said))
 
+    @_made_again
     def finish_sample(self, sample_id: int, result: SampleResult) -> None:
         """Log the verdict of a sample, and an event of kind ``verdict`` that stays when the sample is continued.
 

@@ -1,12 +1,16 @@
-"""A GPU to test with where there is none, and a model that is sound until it sees a cell."""
+"""A GPU to test with where there is none, a model that is sound until it sees a cell, and a disk that fails."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+
+from edge.journal import Journal
 
 SITE = '''
 """Stands in for LiteRT's compiled model in the process of the GPU: the interpreter behind another door."""
@@ -108,3 +112,31 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None
 def fragile(of_bright_tiles: Callable[[str], Path]) -> Path:
     """Give a bundle that passes its self-test and fails on every cell."""
     return of_bright_tiles("float32")
+
+
+@pytest.fixture
+def failing_disk() -> Callable[[Journal, int], AbstractContextManager[None]]:
+    """Return what makes the disk fail so many transactions of a journal, one after the other."""
+
+    @contextmanager
+    def failing(journal: Journal, times: int) -> Iterator[None]:
+        usual, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        size_bytes = journal.path.with_name(f"{journal.path.name}-wal").stat().st_size
+        begun = 0
+
+        def watch(statement: str) -> None:
+            nonlocal begun
+            if statement.startswith("BEGIN"):
+                begun += 1
+                # The log must grow for a transaction, which the kernel then refuses: SQLite says "disk I/O error".
+                resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes if begun <= times else usual, most))
+
+        with journal.maintenance() as connection:
+            connection.set_trace_callback(watch)
+        try:
+            yield
+        finally:
+            connection.set_trace_callback(None)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (usual, most))
+
+    return failing

@@ -1,11 +1,15 @@
-"""Disks of their own: small ones, and one whose content at any instant can be had, which is what a power cut leaves."""
+"""Disks of their own: small, failing, and such as can be had at any instant, which is what a power cut leaves."""
 
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+DEBIANS_PYTHON = "/usr/bin/python3"
 
 
 @contextmanager
@@ -31,6 +35,53 @@ def memory(folder: Path, megabytes: int) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@dataclass(frozen=True, slots=True)
+class FailingDisk:
+    """A disk of which some writes and syncs fail.
+
+    Attributes
+    ----------
+    place : Path
+        Where it is mounted.
+    chance, log : Path
+        What it is told, and what it tells: see :mod:`beds.failing_disk`.
+    """
+
+    place: Path
+    chance: Path
+    log: Path
+
+    def fail(self, chance: float) -> None:
+        """Have each write and each sync fail by this chance from now on."""
+        part = self.chance.with_suffix(".part")
+        part.write_text(str(chance))
+        part.replace(self.chance)
+
+    def failed(self, call: str) -> int:
+        """Say how many calls it has failed: ``write`` or ``sync``."""
+        return sum(line.startswith(call) for line in self.log.read_text().splitlines())
+
+
+@contextmanager
+def failing(folder: Path) -> Iterator[FailingDisk]:
+    """Mount a disk that can be told to fail, and does not yet."""
+    below, disk = folder / "below", FailingDisk(folder / "failing", folder / "chance", folder / "failed")
+    for each in (below, disk.place):
+        each.mkdir()
+    disk.fail(0)
+    program = Path(__file__).with_name("failing_disk.py")
+    process = subprocess.Popen([DEBIANS_PYTHON, program, below, disk.place, disk.chance, disk.log])
+    try:
+        while not disk.place.is_mount():
+            assert process.poll() is None, "the disk does not come up"
+            time.sleep(0.05)
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", disk.place], check=False)
+        process.terminate()
+        process.wait(60)
 
 
 class CuttableDisk:

@@ -70,6 +70,47 @@ def test_it_is_alive_while_it_waits_for_a_camera_that_does_not_open(service: Cal
     assert one.ask("status")["state"] == "starting"
 
 
+FAILING_DISK = """
+import resource, sqlite3
+from pathlib import Path
+from edge.journal import connection
+usual, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+begun, to_write = 0, connection.to_write
+
+def failing(file, timeout_s):
+    def watch(statement):
+        global begun
+        if statement.startswith("BEGIN"):
+            begun += 1
+            size = file.with_name(file.name + "-wal").stat().st_size
+            # The log cannot grow in two transactions of five: "disk I/O error".
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size if begun % 5 < 2 else usual, most))
+
+    opened = to_write(file, timeout_s)
+    opened.set_trace_callback(watch)
+    return opened
+
+connection.to_write = failing
+from edge.cli import main
+main()
+"""
+
+
+def test_a_disk_that_fails_now_and_then_costs_neither_a_frame_nor_readiness(service: Callable[..., Running]) -> None:
+    one = service(command=[sys.executable, "-c", FAILING_DISK, "run"])
+    one.told("READY=1")
+    acknowledged = [one.ask("frame", "S-1")["record"] for _ in range(20)]
+    report = one.until(lambda report: report["last_error"] != "")
+    assert report["state"] == "ready"
+    assert "writes failed and were made again" in report["last_error"]
+    assert "tried again in" not in one.end()
+    with one.journal() as journal:
+        assert [record.record for record in journal.frames()] == acknowledged
+        assert journal.check() == []
+        assert journal.audit().problems == ()
+        assert any("writes failed" in event.detail for event in journal.events() if event.kind == "disk")
+
+
 def test_killed_and_started_again_it_finds_what_it_acknowledged(service: Callable[..., Running]) -> None:
     one = service()
     one.told("READY=1")

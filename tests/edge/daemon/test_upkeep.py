@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,18 @@ class Disk:
         return self.size_mb - sum(file.stat().st_size for file in folder.rglob("*.jpg")) / 1e6
 
 
-def begun(journal: Journal, disk: Disk, clock: ClockWatch | None = None, **settings: Any) -> tuple[Upkeep, list[str]]:
+def begun(
+    journal: Journal,
+    disk: Disk,
+    clock: ClockWatch | None = None,
+    bulletin: Bulletin | None = None,
+    **settings: Any,
+) -> tuple[Upkeep, list[str]]:
     said: list[str] = []
     given = Config(**{"keep_free_mb": 50, "least_free_mb": 10, "check_days": 0, "save": "frames", **settings})
     clock = clock or ClockWatch()
-    return Upkeep(given, journal, Bulletin(), lambda _, line: said.append(line), clock, disk.free_mb), said
+    bulletin = bulletin or Bulletin()
+    return Upkeep(given, journal, bulletin, lambda _, line: said.append(line), clock, disk.free_mb), said
 
 
 def kinds(journal: Journal) -> list[str]:
@@ -132,6 +140,37 @@ def test_pictures_that_cannot_be_removed_are_kept_and_that_is_told_once(
     assert all(record.pictures for record in journal.frames())
     assert said == ["disk: a picture cannot be removed: pictures/S-1/000001-frame.jpg: Permission denied"]
     assert kinds(journal) == ["disk"]
+
+
+def test_what_the_disk_does_not_let_it_throw_away_it_throws_away_at_the_next_look(
+    journal: Journal,
+    picture: Callable[[int], None],
+    failing_disk: Callable[[Journal, int], AbstractContextManager[None]],
+) -> None:
+    picture(3)
+    bulletin = Bulletin()
+    upkeep, _ = begun(journal, Disk(1000), bulletin=bulletin, keep_picture_mb=1)
+    with failing_disk(journal, 1000):
+        upkeep.work(is_idle=False)
+    assert "disk I/O error" in bulletin.health.last_error
+    assert all(record.pictures for record in journal.frames())
+    upkeep.work(is_idle=False)
+    assert [bool(record.pictures) for record in journal.frames()] == [False, False, True]
+
+
+def test_writes_that_had_to_be_made_again_are_told_and_logged_once_in_a_while(
+    journal: Journal, failing_disk: Callable[[Journal, int], AbstractContextManager[None]]
+) -> None:
+    bulletin = Bulletin()
+    upkeep, said = begun(journal, Disk(1000), bulletin=bulletin)
+    upkeep.work(is_idle=True)
+    assert said == []
+    for failed in (2, 4):
+        with failing_disk(journal, 2):
+            journal.event("seen")
+        upkeep.work(is_idle=True)
+        assert f"{failed} writes failed and were made again" in bulletin.health.last_error
+    assert len(said) == kinds(journal).count("disk") == 1
 
 
 class Clocks:

@@ -13,6 +13,7 @@ import pytest
 
 from edge.errors import (
     JournalCorrupt,
+    JournalDiskFailed,
     JournalError,
     JournalFull,
     JournalLocked,
@@ -20,11 +21,12 @@ from edge.errors import (
     JournalTooNew,
 )
 from edge.frame import SensorReport
-from edge.journal import Journal, connection
+from edge.journal import Journal, connection, store
 from edge.result import FrameResult, SampleResult, TileResult
 from edge.vision.quality import Quality
 
 WithoutWriteAccess = Callable[..., AbstractContextManager[None]]
+FailingDisk = Callable[[Journal, int], AbstractContextManager[None]]
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +153,44 @@ def test_a_full_journal_keeps_what_it_has_and_goes_on_when_there_is_room(path: P
         assert len(acknowledged) > 1
         assert [record.record for record in journal.frames()] == acknowledged
         assert journal.check() == []
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_what_the_disk_fails_now_and_then_is_made_again_and_logged_once(
+    journal: Journal, result: FrameResult, failing_disk: FailingDisk, times: int
+) -> None:
+    sample = journal.sample("S1")
+    with failing_disk(journal, times):
+        record = journal.record(sample, result)
+    assert journal.made_again == times
+    with failing_disk(journal, times):
+        journal.event("seen")
+    assert [(frame.record, frame.result) for frame in journal.frames()] == [(record, result)]
+    assert [event.kind for event in journal.events()] == ["seen"]
+    assert journal.check() == []
+    assert journal.audit().problems == ()
+
+
+def test_what_the_disk_fails_again_and_again_is_not_logged_and_the_next_is(
+    journal: Journal, result: FrameResult, failing_disk: FailingDisk
+) -> None:
+    sample = journal.sample("S1")
+    with failing_disk(journal, 1000), pytest.raises(JournalDiskFailed, match="disk I/O error"):
+        journal.record(sample, result)
+    assert list(journal.frames()) == []
+    record = journal.record(sample, result)
+    assert [frame.record for frame in journal.frames()] == [record]
+    assert journal.audit().problems == ()
+
+
+def test_a_disk_that_takes_its_time_to_fail_is_not_waited_for_again(
+    journal: Journal, result: FrameResult, failing_disk: FailingDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = journal.sample("S1")
+    monkeypatch.setattr(store, "_TRIED_S", -1.0)
+    with failing_disk(journal, 1), pytest.raises(JournalDiskFailed):
+        journal.record(sample, result)
+    assert journal.made_again == 0
 
 
 def test_a_full_disk_keeps_what_is_logged(small_disk: Path, result: FrameResult) -> None:

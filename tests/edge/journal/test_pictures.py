@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge import durable
 from edge.errors import OutputError
 from edge.frame import Pixels
 from edge.journal.pictures import FinishedPicture, PictureWriter, folder_name
@@ -105,6 +107,21 @@ def test_a_full_disk_leaves_no_half_picture(tmp_path: Path, pixels: Pixels) -> N
     ((_, _, error),) = writer.finished()
     assert isinstance(error, OutputError)
     assert "No space left" in str(error)
+    assert list((tmp_path / "S1").iterdir()) == []
+
+
+def test_a_picture_whose_name_did_not_reach_the_disk_is_not_left_there(
+    tmp_path: Path, pixels: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with PictureWriter(tmp_path) as writer:
+        (tmp_path / "S1").mkdir()
+        monkeypatch.setattr(durable, "sync_folder", fail)
+        writer.put(1, "frame", pixels, sample="S1")
+    ((_, _, error),) = writer.finished()
+    assert isinstance(error, OutputError)
     assert list((tmp_path / "S1").iterdir()) == []
 
 
