@@ -138,6 +138,7 @@ def test_the_page_of_a_run_needs_nothing_else_and_tells_what_the_figures_tell(fi
         f"{report['test']['accuracy']['share']:.3f}",
         "opened once",
         "least certain",
+        "The bar is 10 um.",
         "Shuffled labels, fold 1",
         told["name"],
     ):
