@@ -101,11 +101,16 @@ def _without_nucleus(fields: int) -> str:
 
 
 def _interval(found: dict[str, Any], of: str) -> str:
-    bounds = f" (95% interval over groups {found['low']:.3f} to {found['high']:.3f})" if "low" in found else ""
-    if found.get("explained_by"):
-        return f"{found[of]:.3f}{bounds}; **explained by a control: {', '.join(found['explained_by'])}**"
-    unknown = "; no control was measured beside it" if found.get("explained_by", ()) is None else ""
-    return f"{found[of]:.3f}{bounds}{unknown}"
+    said = f"{found[of]:.3f}"
+    if "low" in found:
+        said += f" (95% interval over groups {found['low']:.3f} to {found['high']:.3f})"
+    if beside := found.get("controls"):
+        said += "; " + ", ".join(f"{name} {figure:.3f}" for name, figure in beside.items())
+    if found.get("explained_by", ()) is None:
+        said += "; no control was measured beside it"
+    elif found.get("explained_by"):
+        said += f"; **explained by a control: {', '.join(found['explained_by'])}**"
+    return said
 
 
 def _software(versions: dict[str, str]) -> str:

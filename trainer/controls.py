@@ -24,6 +24,11 @@ Features = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
 _RIM_UM = 1.0
 
 
+def shortcuts(um_per_px: float) -> dict[str, Features]:
+    """Name the readers of shortcuts that stand beside every headline, for tiles of ``um_per_px``."""
+    return {"mean colour": mean_colour, "background only": background_only(um_per_px)}
+
+
 def mean_colour(tiles: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Mean optical density of each tile, shape (n, 3)."""
     return np.asarray(augment.stain_statistics(tiles)[0], np.float64)
@@ -60,7 +65,13 @@ def background_only(um_per_px: float) -> Features:
 
 
 def read(
-    look: Features, training: Cells, test: Cells, folds: Sequence[frozenset[str]], side_px: int
+    look: Features,
+    training: Cells,
+    test: Cells,
+    folds: Sequence[frozenset[str]],
+    laboratories: Sequence[tuple[str, frozenset[str]]],
+    side_px: int,
+    seed: int,
 ) -> dict[str, dict[str, Any]]:
     """Measure a reader of features alone, averaged over a field, on the network's own splits.
 
@@ -69,29 +80,42 @@ def read(
     look : callable
         What it sees of tiles.
     training : Cells
-        The training cells, cross-validated.
+        The training cells, cross-validated, as they are and in stains of other laboratories.
     test : Cells
         The test part, read by a reader of all training cells; may be empty.
     folds : sequence of frozenset of str
         Groups of each fold.
+    laboratories : sequence of (str, frozenset of str)
+        Name, and groups, of each laboratory to leave out; may be empty.
     side_px : int
         Side of the network's tiles.
+    seed : int
+        Seed of the stains and of the bootstrap: the network's, so that both see the same fields.
 
     Returns
     -------
     dict
-        ``"cross-validated"`` and, if there is one, ``"test"``, to ``verdicts`` and the figures of
-        :func:`trainer.figures.of_probabilities`, as for the network.
+        ``"cross-validated"``, ``"cross-validated, restained"`` and, if there are such, ``"laboratories left out"`` and
+        ``"test"``, to the figures of :func:`trainer.figures.plain`.
     """
     origins, seen = _of_fields(look, training, side_px)
-    probabilities = np.zeros((len(seen), len(origins.classes)))
+    groups = training.of("group")
+    own, dressed = np.zeros((2, len(seen), len(origins.classes)))
     for fold in folds:
-        unseen = np.isin(origins.groups, sorted(fold))
-        probabilities[unseen] = _read(origins, seen, ~unseen, seen[unseen])
-    found = {"cross-validated": figures.plain(probabilities, origins, 0)}
+        unseen, outside = (np.isin(of, sorted(fold)) for of in (origins.groups, groups))
+        reader = _reader(origins, seen, ~unseen)
+        restained = evaluate.restained(training.where(outside), training.where(~outside), side_px, seed)
+        own[unseen] = reader(seen[unseen])
+        dressed[unseen] = reader(_of_fields(look, restained, side_px)[1])
+    found = {
+        "cross-validated": figures.plain(own, origins, seed),
+        "cross-validated, restained": figures.plain(dressed, origins, seed),
+    }
+    if laboratories:
+        found["laboratories left out"] = _left_out(origins, seen, [part for _, part in laboratories], seed)
     if len(test.labels):
         tested, asked = _of_fields(look, test, side_px)
-        found["test"] = figures.plain(_read(origins, seen, np.ones(len(seen), bool), asked), tested, 0)
+        found["test"] = figures.plain(_reader(origins, seen, np.ones(len(seen), bool))(asked), tested, seed)
     return found
 
 
@@ -121,12 +145,28 @@ def _of_fields(look: Features, cells: Cells, side_px: int) -> tuple[Origins, NDA
     return origins, sums / counts[:, None]
 
 
-def _read(
-    origins: Origins, colours: NDArray[np.float64], shown: NDArray[np.bool_], asked: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    reader = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    weights = origins.weights[shown] * len(colours)
-    reader.fit(colours[shown], origins.labels[shown], logisticregression__sample_weight=weights)
-    probabilities = np.zeros((len(asked), len(origins.classes)))
-    probabilities[:, reader[-1].classes_] = reader.predict_proba(asked)
-    return probabilities
+def _left_out(
+    origins: Origins, seen: NDArray[np.float64], parts: Sequence[frozenset[str]], seed: int
+) -> dict[str, Any]:
+    probabilities = np.zeros((len(seen), len(origins.classes)))
+    for part in parts:
+        unseen = np.isin(origins.groups, sorted(part))
+        probabilities[unseen] = _reader(origins, seen, ~unseen)(seen[unseen])
+    asked = np.isin(origins.groups, sorted(frozenset().union(*parts)))
+    return figures.plain(probabilities[asked], origins.where(asked), seed)
+
+
+def _reader(
+    origins: Origins, seen: NDArray[np.float64], shown: NDArray[np.bool_]
+) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Fit a reader on the fields shown; it gives probabilities, a row a field, to what it is asked."""
+    fitted = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    weights = origins.weights[shown] * len(seen)
+    fitted.fit(seen[shown], origins.labels[shown], logisticregression__sample_weight=weights)
+
+    def reader(asked: NDArray[np.float64]) -> NDArray[np.float64]:
+        probabilities = np.zeros((len(asked), len(origins.classes)))
+        probabilities[:, fitted[-1].classes_] = fitted.predict_proba(asked)
+        return probabilities
+
+    return reader

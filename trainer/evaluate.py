@@ -52,6 +52,10 @@ class Origins:
                 weights[same] = 1 / len(of_class) / same.sum()
         return np.asarray(weights / weights.sum())
 
+    def where(self, chosen: NDArray[np.bool_]) -> Origins:
+        """Return the chosen fields only; ``chosen`` is a mask of shape (fields,)."""
+        return Origins(self.labels[chosen], self.groups[chosen], self.labs[chosen], self.classes, self.paths[chosen])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged(Origins):
@@ -86,7 +90,7 @@ class Judged(Origins):
         return np.bincount(self.owners, minlength=len(self.labels))
 
     def where(self, chosen: NDArray[np.bool_]) -> Judged:
-        """Return the chosen fields only; ``chosen`` is a mask of shape (fields,)."""
+        """Return the chosen fields only, with their cells; ``chosen`` is a mask of shape (fields,)."""
         kept = chosen[self.owners]
         return Judged(
             labels=self.labels[chosen],

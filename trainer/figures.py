@@ -219,28 +219,28 @@ def pairs(probabilities: NDArray[np.float64], origins: Origins, seed: int) -> di
 
 
 def mark_explained(report: dict[str, Any]) -> None:
-    """Mark each headline of a report that a control explains: whose interval the control's own figure reaches.
+    """Put the controls' own figures beside each headline of a report, and mark those that a control explains.
 
     Parameters
     ----------
     report : dict
-        Figures of each part and of the controls; ``explained_by`` is added to accuracies and pairs: names of controls,
-        or None where none was measured on the same fields.
+        Figures of each part and of the controls. To accuracies and pairs are added ``controls``, names of those that
+        were measured on the same fields to their figures, and ``explained_by``, names of those whose figure the
+        headline's interval reaches, or None where none was measured.
     """
     for part in (name for name in report if name != "controls"):
         controls = {name: found[part] for name, found in report["controls"].items() if part in found}
-        accuracy = report[part]["accuracy"]
-        accuracy["explained_by"] = _reaching(
-            {name: found["accuracy"]["share"] for name, found in controls.items()}, accuracy, "share"
-        )
+        beside = {name: found["accuracy"]["share"] for name, found in controls.items()}
+        _mark(report[part]["accuracy"], "share", beside)
         for pair, figure in report[part]["pairs"].items():
             beside = {name: found["pairs"][pair]["auroc"] for name, found in controls.items() if pair in found["pairs"]}
-            figure["explained_by"] = _reaching(beside, figure, "auroc")
+            _mark(figure, "auroc", beside)
 
 
-def _reaching(controls: dict[str, float], figure: dict[str, float], of: str) -> list[str] | None:
+def _mark(figure: dict[str, Any], of: str, beside: dict[str, float]) -> None:
     bound = figure.get("low", figure[of])
-    return [name for name, found in controls.items() if found >= bound] if controls else None
+    figure["controls"] = beside
+    figure["explained_by"] = [name for name, found in beside.items() if found >= bound] if beside else None
 
 
 def headline(report: dict[str, Any]) -> dict[str, float]:

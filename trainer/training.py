@@ -157,8 +157,9 @@ def _learn(
         "cross-validated": figures.figures(validated.held_out, in_turn, settings.seed),
         "cross-validated, restained": figures.figures(validated.restained, elsewhere, settings.seed),
     }
-    if leave_out_laboratories and found.laboratories:
-        told["laboratories left out"] = _left_out(found, validated, settings, around)
+    laboratories = found.laboratories if leave_out_laboratories else []
+    if laboratories:
+        told["laboratories left out"] = _left_out(found, laboratories, validated, settings, around)
     shown = [Shown("cross-validated", validated.held_out, in_turn, validated.networks, validated.folds, real.sources)]
     if len(test.labels):
         # The test part is looked at here, once: nothing is decided after it.
@@ -170,7 +171,7 @@ def _learn(
         told["test"] = figures.figures(tested, last, settings.seed)
         only = np.zeros(len(tested.labels), np.int64)
         shown.append(Shown("test", tested, last, (network,), only, test.sources))
-    told["controls"] = _controls(found, real, settings, around)
+    told["controls"] = _controls(found, laboratories, real, settings, around)
     figures.mark_explained(told)
     now = datetime.datetime.now(datetime.UTC)
     run = Run(
@@ -201,11 +202,17 @@ def _learn(
     return run, told, network, Material(shown, settings.um_per_px, side_px), arrays
 
 
-def _left_out(found: Dataset, validated: Validated, settings: Settings, around: Surroundings) -> dict[str, Any]:
+def _left_out(
+    found: Dataset,
+    laboratories: Sequence[tuple[str, frozenset[str]]],
+    validated: Validated,
+    settings: Settings,
+    around: Surroundings,
+) -> dict[str, Any]:
     """Measure each laboratory by a network and a decision that never saw it."""
-    parts = leave_out(found.training, found.always, found.laboratories, found.empty, settings, around)
+    parts = leave_out(found.training, found.always, laboratories, found.empty, settings, around)
     decisions = []
-    for judged, (_, groups) in zip(parts, found.laboratories, strict=True):
+    for judged, (_, groups) in zip(parts, laboratories, strict=True):
         without = validated.decision(np.isin(validated.held_out.groups, sorted(groups)))
         decisions += [without] * len(judged.labels)
     together = evaluate.joined(parts)
@@ -213,10 +220,16 @@ def _left_out(found: Dataset, validated: Validated, settings: Settings, around: 
 
 
 def _controls(
-    found: Dataset, real: Cells, settings: Settings, around: Surroundings
+    found: Dataset,
+    laboratories: Sequence[tuple[str, frozenset[str]]],
+    real: Cells,
+    settings: Settings,
+    around: Surroundings,
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    looks = {"mean colour": controls.mean_colour, "background only": controls.background_only(settings.um_per_px)}
-    told = {name: controls.read(look, real, found.test, found.folds, settings.tile_px) for name, look in looks.items()}
+    told = {
+        name: controls.read(look, real, found.test, found.folds, laboratories, settings.tile_px, settings.seed)
+        for name, look in controls.shortcuts(settings.um_per_px).items()
+    }
     knowing_nothing = with_shuffled_labels(found.training, found.always, found.folds[0], settings, around)
     told["shuffled labels"] = {"fold 1": _of_network(knowing_nothing, settings)}
     return told

@@ -36,9 +36,10 @@ Examples:
 def show(as_json: bool) -> None:
     """Show every setting that is in force and where it comes from; options of a command still go over it."""
     from edge import config
+    from edge.settings import NAMES, Config
 
     path = config.location()
-    found = {name: (getattr(config.Config(), name), "default") for name in config.NAMES}
+    found = {name: (getattr(Config(), name), "default") for name in NAMES}
     found |= {name: (value, str(path)) for name, value in config.read(path).items()}
     found |= {name: (value, "environment") for name, value in config.of_environment(os.environ).items()}
     if as_json:

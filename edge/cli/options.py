@@ -18,10 +18,10 @@ from edge.errors import CameraNotFound, ConfigurationError
 
 if TYPE_CHECKING:
     from edge.camera import CameraSettings
-    from edge.config import Config
     from edge.journal import Journal
     from edge.model import Execution, Model
     from edge.model.accelerator import Wanted
+    from edge.settings import Config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _CONFIGURATION = "edge.configuration"

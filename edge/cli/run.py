@@ -15,7 +15,7 @@ from edge.cli.output import printable
 
 if TYPE_CHECKING:
     from edge.camera.guard import GuardedCamera
-    from edge.config import Config
+    from edge.settings import Config
 
 EXAMPLES = """
 \b

@@ -13,11 +13,11 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
-from edge.config import Config
 from edge.daemon.orders import Order
 from edge.daemon.triggers import Surroundings
 from edge.errors import TriggerUnavailable
 from edge.line import Shot
+from edge.settings import Config
 
 _REMEDY = "Install python3-gpiozero and python3-lgpio, and put the user into the group gpio; or unset button_gpio"
 

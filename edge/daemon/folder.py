@@ -16,11 +16,11 @@ from edge.camera import Camera, CameraSettings, EndOfFrames
 from edge.camera.decode import IMAGE_SUFFIXES
 from edge.camera.file import FileCamera
 from edge.camera.guard import BackOff, GuardedCamera, Teller
-from edge.config import Config
 from edge.daemon.triggers import Surroundings
 from edge.errors import CameraError, ImageError, NoImages, OutputError, WbcError
 from edge.frame import Frame
 from edge.line import Shot
+from edge.settings import Config
 
 _SETTLING_S = 1.0
 _EVERY_S = 1.0

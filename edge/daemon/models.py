@@ -9,10 +9,10 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock
 
-from edge.config import Config
 from edge.errors import BundleCorrupt, BundleError, OutputError, RuntimeUnavailable, WbcError
 from edge.model import Model, shelf
 from edge.model.store import Store
+from edge.settings import Config
 
 
 @dataclass(frozen=True, slots=True, eq=False)

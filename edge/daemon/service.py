@@ -19,7 +19,6 @@ from edge import config
 from edge.calibration import Calibration, departures
 from edge.camera import device
 from edge.camera.guard import GuardedCamera
-from edge.config import Config
 from edge.daemon.clock import ClockWatch
 from edge.daemon.health import Bulletin
 from edge.daemon.models import Models
@@ -44,6 +43,7 @@ from edge.journal.reserve import Reserve
 from edge.journal.upkeep import last_detail, last_event_s
 from edge.line import Line
 from edge.model import Model
+from edge.settings import Config
 
 _HEARTBEAT_S = 5.0
 _FIRST_RETRY_S, _MOST_RETRY_S = 2.0, 60.0

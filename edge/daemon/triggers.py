@@ -16,9 +16,9 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from edge.camera.guard import GuardedCamera
-from edge.config import Config
 from edge.daemon.orders import Order
 from edge.line import Shot
+from edge.settings import Config
 
 
 class Trigger(Protocol):

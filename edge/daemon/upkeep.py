@@ -11,7 +11,6 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from edge.config import Config
 from edge.daemon.clock import ClockWatch
 from edge.daemon.health import Bulletin
 from edge.daemon.words import Say
@@ -20,6 +19,7 @@ from edge.journal import Journal
 from edge.journal.reserve import Reserve
 from edge.journal.retention import Policy, prune
 from edge.journal.upkeep import compact, last_event_s
+from edge.settings import Config
 
 _LOOK_EVERY_S = 5.0
 _PRUNE_EVERY_S = 600.0

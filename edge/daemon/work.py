@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import Any
 
 from edge.capture import Failed, Finished, Session
-from edge.config import Config
 from edge.daemon import opened
 from edge.daemon.health import Bulletin
 from edge.daemon.models import Models
@@ -18,6 +17,7 @@ from edge.errors import ConfigurationError, ImageError, JournalError, OutputErro
 from edge.journal import Journal
 from edge.line import Broken, Judged, Outcome, Passed, Told
 from edge.model import Model
+from edge.settings import Config
 from edge.vision import illumination
 
 _TELL_DROPPED_EVERY_S = 60.0

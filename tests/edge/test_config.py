@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge import config
-from edge.config import Config
 from edge.errors import ConfigurationError
+from edge.settings import NAMES, Config
 
 FILE = Path("config.toml")
 
@@ -32,7 +32,7 @@ def test_the_example_explains_every_setting_and_sets_none() -> None:
     assert config.parse(example, FILE) == {}
     uncommented = "\n".join(line.removeprefix("#") for line in example.splitlines() if not line.startswith("# "))
     as_shown = config.parse(uncommented, FILE)
-    assert list(as_shown) == list(config.NAMES)
+    assert list(as_shown) == list(NAMES)
     # Which have no default: wbc-edge cannot know the microscope.
     assert (as_shown.pop("um_per_px"), as_shown.pop("button_gpio")) == (0.1, 17)
     assert all(getattr(Config(), name) == value for name, value in as_shown.items())

@@ -91,7 +91,17 @@ def test_a_part_that_was_not_measured_is_not_shown(run):
 
 
 def test_a_headline_that_a_control_explains_is_marked(run):
-    explained = figures(0.97, low=0.9, high=0.99, explained_by=["mean colour"]) | {"fields": 12}
+    beside = {"mean colour": 0.95, "background only": 0.7}
+    explained = figures(0.97, low=0.9, high=0.99, controls=beside, explained_by=["mean colour"]) | {"fields": 12}
     told = card.write(run, {"test": explained, "controls": {"mean colour": {"test": figures(0.95)}}})
-    assert "(95% interval over groups 0.900 to 0.990); **explained by a control: mean colour**" in told
+    assert (
+        "(95% interval over groups 0.900 to 0.990); mean colour 0.950, background only 0.700; "
+        "**explained by a control: mean colour**"
+    ) in told
     assert "opened once" in told
+
+
+def test_a_headline_beside_which_no_control_was_measured_says_so(run):
+    alone = figures(0.97, low=0.9, high=0.99, controls={}, explained_by=None) | {"fields": 12}
+    told = card.write(run, {"test": alone, "controls": {}})
+    assert "(95% interval over groups 0.900 to 0.990); no control was measured beside it" in told

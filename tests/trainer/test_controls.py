@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer import controls
+from trainer import controls, evaluate
 
 FOLDS = (frozenset({"g0", "g1"}), frozenset({"g2", "g3"}))
 
@@ -16,9 +16,14 @@ def two_classes(make_cells):
     return make_cells([(label, "lab", f"g{number % 4}") for number in range(40) for label in ("ALL", "normal")], 2)
 
 
-def validated(cells):
+def read(look, cells, laboratories=(), side_px=32):
+    """Read cells without a test part, by two folds."""
     nothing = cells.where(np.zeros(len(cells.labels), bool))
-    return controls.read(controls.mean_colour, cells, nothing, FOLDS, 32)["cross-validated"]
+    return controls.read(look, cells, nothing, FOLDS, laboratories, side_px, seed=0)
+
+
+def validated(cells):
+    return read(controls.mean_colour, cells)["cross-validated"]
 
 
 def area(cells):
@@ -57,9 +62,61 @@ def test_the_test_part_is_read_by_a_reader_of_the_training_part(two_classes):
     two_classes.tiles[two_classes.labels == 0, ..., 0] //= 2
     groups = two_classes.of("group")
     training, test = (two_classes.where(np.isin(groups, part)) for part in (["g0", "g1", "g2"], ["g3"]))
-    found = controls.read(controls.mean_colour, training, test, (frozenset({"g0"}), frozenset({"g1", "g2"})), 32)
+    folds = (frozenset({"g0"}), frozenset({"g1", "g2"}))
+    found = controls.read(controls.mean_colour, training, test, folds, (), 32, seed=0)
     assert found["test"]["verdicts"]["ALL, lab"]["ALL"] == 1
     assert found["test"]["verdicts"]["ALL, lab"]["fields"] == 10
+
+
+@pytest.fixture
+def laboratory_is_class(make_cells):
+    """Ten fields a slide of two classes, each from a laboratory of its own, whose colours differ."""
+    labs = {"ALL": "a", "normal": "b"}
+    return make_cells([(label, labs[label], f"g{number % 4}") for number in range(40) for label in labs], 2)
+
+
+def test_in_the_stain_of_the_other_laboratory_colour_tells_the_other_class(laboratory_is_class):
+    found = read(controls.mean_colour, laboratory_is_class)
+    pair = "ALL against normal, from different laboratories"
+    assert found["cross-validated"]["pairs"][pair]["auroc"] == 1
+    assert found["cross-validated, restained"]["pairs"][pair]["auroc"] == 0
+    assert found["cross-validated, restained"]["fields"] == 80
+
+
+def test_restained_cells_are_those_that_the_network_sees(laboratory_is_class):
+    cells = laboratory_is_class
+    inside = np.isin(cells.of("group"), sorted(FOLDS[0]))
+    shown = evaluate.restained(cells.where(inside), cells.where(~inside), 32, seed=0)
+    looked_at = []
+
+    def look(tiles):
+        looked_at.append(tiles)
+        return controls.mean_colour(tiles)
+
+    read(look, cells)
+    assert any(np.array_equal(tiles, shown.tiles) for tiles in looked_at)
+
+
+def test_restained_where_there_is_one_laboratory_is_as_it_is(two_classes):
+    found = read(controls.mean_colour, two_classes)
+    assert found["cross-validated, restained"] == found["cross-validated"]
+
+
+def test_a_laboratory_left_out_is_read_by_a_reader_of_the_others(make_cells):
+    # Colour tells the class in every laboratory, the other way round in the one that is left out.
+    cells = make_cells([(label, lab, f"{lab}{number % 4}") for number in range(12) for label in "xy" for lab in "abc"])
+    darker = (cells.labels == 0) != (cells.of("lab") == "c")
+    cells.tiles[:] = np.where(darker[:, None, None, None], 90, 180)
+    folds = (frozenset(f"{lab}{number}" for lab in "abc" for number in part) for part in ((0, 1), (2, 3)))
+    nothing = cells.where(np.zeros(len(cells.labels), bool))
+    left_out = [("c", frozenset(f"c{number}" for number in range(4)))]
+    found = controls.read(controls.mean_colour, cells, nothing, tuple(folds), left_out, 32, seed=0)
+    assert found["laboratories left out"]["pairs"] == {"x against y, c": {"auroc": 0, "low": 0, "high": 0}}
+    assert found["laboratories left out"]["fields"] == 24
+
+
+def test_no_laboratory_is_read_that_none_is_left_out_of(two_classes):
+    assert set(read(controls.mean_colour, two_classes)) == {"cross-validated", "cross-validated, restained"}
 
 
 def put_nuclei(cells, of_all, of_normal):
@@ -71,8 +128,7 @@ def put_nuclei(cells, of_all, of_normal):
 
 
 def area_of_background(cells):
-    nothing = cells.where(np.zeros(len(cells.labels), bool))
-    found = controls.read(controls.background_only(0.5), cells, nothing, FOLDS, 48)["cross-validated"]
+    found = read(controls.background_only(0.5), cells, side_px=48)["cross-validated"]
     return found["pairs"]["ALL against normal, lab"]["auroc"]
 
 

@@ -118,6 +118,8 @@ def marked(network, control):
 
 def test_a_headline_that_a_control_reaches_is_marked_and_one_it_does_not_is_not():
     explained, own = marked(18, 18), marked(20, 10)
+    assert explained["accuracy"]["controls"] == {"mean colour": pytest.approx(0.9)}
+    assert own["pairs"]["ALL against normal, lab"]["controls"] == {"mean colour": pytest.approx(0.5)}
     assert explained["accuracy"]["explained_by"] == ["mean colour"]
     assert explained["pairs"]["ALL against normal, lab"]["explained_by"] == ["mean colour"]
     assert own["accuracy"]["explained_by"] == []

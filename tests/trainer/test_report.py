@@ -44,17 +44,46 @@ def test_a_network_made_otherwise_has_no_maps():
     assert explain.activation_maps(other, np.zeros((1, 32, 32, 3), np.uint8)) is None
 
 
-def test_what_speaks_for_a_class_is_tinted_and_what_does_not_is_not():
-    pixels = np.full((64, 96, 3), 200, np.uint8)
+def test_what_speaks_for_a_class_is_warm_and_what_does_not_is_not():
     maps = np.array([[[5.0, -5.0], [-5.0, -5.0]]], np.float32)
     # The tile reaches beyond the left edge.
-    tinted = sheet.overlay(pixels, np.array([[-8, 16]], np.int32), 32, maps, called=0)
-    changed = (tinted != pixels).any(axis=2)
+    heat = sheet.heat(96, 64, np.array([[-8, 16]], np.int32), 32, maps)
+    assert heat.shape == (64, 96)
+    assert (heat[18:28, 0:4] > 0).all()
+    assert not heat[:, 30:].any()
+    assert not heat[:14].any()
+    assert heat.max() == 1
+
+
+def test_a_tile_that_speaks_for_its_class_everywhere_shows_no_edge():
+    heat = sheet.heat(96, 96, np.array([[32, 32]], np.int32), 32, np.full((1, 8, 8), 3, np.float32))
+    assert heat[48, 48] > 0.99
+    steps = np.abs(np.diff(heat[48]))
+    assert 0 < steps.max() < 0.15
+
+
+def test_a_field_where_nothing_speaks_for_the_class_is_not_warm():
+    maps = np.full((1, 8, 8), -1, np.float32)
+    assert not sheet.heat(64, 64, np.array([[16, 16]], np.int32), 32, maps).any()
+
+
+def test_a_tint_takes_the_class_s_colour_and_lets_the_stain_be_seen():
+    pixels = np.full((64, 96, 3), 200, np.uint8)
+    heat = np.zeros((32, 48), np.float32)
+    heat[:16, :24] = 1
+    tinted = sheet.tinted(pixels, heat, called=0)
     assert tinted.shape == pixels.shape
-    assert changed[18:28, 0:6].all()
-    assert not changed[:, 30:].any()
-    assert not changed[:14].any()
+    assert tinted[5, 5].tolist() == [152, 152, 206]
+    assert (tinted[40:, 60:] == 200).all()
     assert (pixels == 200).all()
+
+
+@pytest.mark.parametrize(("width", "um_per_px"), [(480, 0.18), (224, 0.5), (30, 1.0)])
+def test_the_scale_bar_is_as_long_as_it_says(width, um_per_px):
+    picture = sheet.with_scale_bar(np.full((width * 2 // 3, width, 3), 200, np.uint8), um_per_px)
+    rows = (picture == 0).all(axis=2)
+    assert rows.any(axis=0).sum() * um_per_px == pytest.approx(sheet.BAR_UM, abs=um_per_px)
+    assert not rows[: width // 3].any()
 
 
 @pytest.fixture
@@ -86,12 +115,48 @@ def shown(manifest_file, network):
 def test_the_sheet_shows_the_surest_the_least_sure_and_the_wrong(shown):
     found = dict(sheet.rows(shown, 0.5, 32))
     names = [Path(path).name for path in shown.judged.paths.tolist()]
-    assert [picture.path for picture in found["most certain"]] == names[::-1][: sheet.EACH]
+    assert list(found)[:3] == [f"most certain of {label}, a group once" for label in CLASSES]
     assert [picture.path for picture in found["least certain"]] == names[: sheet.EACH]
     (wrong,) = found["wrong, the most certain first"]
     assert wrong.path == names[0]
-    assert "called MM" in wrong.caption
-    assert cv2.imdecode(np.frombuffer(wrong.jpeg, np.uint8), cv2.IMREAD_COLOR).shape[1] == 320
+
+
+def test_of_each_slide_the_surest_field_is_shown(shown):
+    found = dict(sheet.rows(shown, 0.5, 32))
+    # Two slides a laboratory, two fields a slide, the later the surer.
+    for label in CLASSES:
+        surest = [f"{lab}-{label}-{number}.png" for lab in ("violet", "purple") for number in (3, 1)]
+        assert [picture.path for picture in found[f"most certain of {label}, a group once"]] == surest
+
+
+def test_a_caption_tells_the_verdict_and_not_the_most_probable_class_alone(shown):
+    found = dict(sheet.rows(shown, 0.5, 32))
+    (wrong,) = found["wrong, the most certain first"]
+    assert wrong.caption.startswith("ALL, purple: verdict indeterminate (MM ")
+    assert wrong.caption.endswith("%, novelty 0.00)")
+    assert "normal, violet: verdict normal (normal 9" in found["most certain of normal, a group once"][0].caption
+
+
+def test_a_field_is_shown_finer_than_the_network_sees_it(tmp_path):
+    fine = cv2.resize(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8), (640, 480))
+    cv2.imwrite(str(tmp_path / "fine.png"), fine)
+    source = manifest.LabelledField(tmp_path / "fine.png", "ALL", "g", "lab", 0.1)
+    judged = Judged(
+        labels=np.array([0]),
+        groups=np.array(["g"]),
+        labs=np.array(["lab"]),
+        classes=CLASSES,
+        paths=np.array([str(source.path)]),
+        evidence=[Evidence((1.0, 0.0, 0.0), 1)],
+        embeddings=np.zeros((1, 2), np.float32),
+        owners=np.zeros(1, np.int64),
+    )
+    decided = figures.decided(judged, None, [DECISION])
+    other = keras.Sequential([keras.Input((32, 32, 3))])
+    (_, (picture,)), *_ = sheet.rows(
+        Shown("test", judged, decided, (other,), np.zeros(1, np.int64), (source,)), um_per_px=0.5, tile_px=32
+    )
+    assert cv2.imdecode(np.frombuffer(picture.jpeg, np.uint8), cv2.IMREAD_COLOR).shape == (360, 480, 3)
 
 
 def test_a_picture_that_is_gone_is_left_out(shown):

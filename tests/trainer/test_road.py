@@ -81,6 +81,8 @@ def test_a_run_holds_all_that_the_converter_needs(fitted):
     assert report["test"]["fields"] == 2
     assert report["test_part_opened"] == 1
     assert set(report["controls"]) == {"mean colour", "background only", "shuffled labels"}
+    for part in ("cross-validated", "cross-validated, restained", "test"):
+        assert set(report[part]["accuracy"]["controls"]) == {"mean colour", "background only"}
     assert len(report["data_sha256"]) == 64
     assert report["settings"]["augmentation"]["restain"] == 0.75
     assert RESEARCH_USE_ONLY in (folder / runs.CARD).read_text()
@@ -136,6 +138,7 @@ def test_the_page_of_a_run_needs_nothing_else_and_tells_what_the_figures_tell(fi
         f"{report['test']['accuracy']['share']:.3f}",
         "opened once",
         "least certain",
+        "The bar is 10 um.",
         "Shuffled labels, fold 1",
         told["name"],
     ):
@@ -193,3 +196,13 @@ def test_one_laboratory_can_be_learned_from(drawn, tmp_path, write_manifest, qui
     rows = [row for row in drawn if row[3] == "violet"]
     run = trainer.fit([write_manifest(rows)], tmp_path / "run", quick_training, folds=2)
     assert run.metrics["cross-validated fields"] == 12
+
+
+def test_controls_stand_beside_laboratories_left_out(manifest_file, tmp_path, quick_training):
+    trainer.fit([manifest_file], tmp_path, quick_training, folds=2, leave_out_laboratories=True)
+    report = json.loads((tmp_path / runs.REPORT).read_bytes())
+    left_out = report["laboratories left out"]
+    # Each of the two has every class of the other.
+    assert left_out["fields"] == 24
+    for headline in (left_out["accuracy"], *left_out["pairs"].values()):
+        assert set(headline["controls"]) == {"mean colour", "background only"}

@@ -16,6 +16,7 @@ Microscopic Images", after Kumar et al., IEEE Access 2020. Its parts, each usabl
 :mod:`trainer.paper.measures`        Table 2's figures with bootstrap intervals
 :mod:`trainer.paper.parts`           one system in one task by one protocol
 :mod:`trainer.paper.compare`         all of it in one run that can be resumed
+:mod:`trainer.paper.lines`           what a line of a table says, and whether a shortcut explains it
 :mod:`trainer.paper.tables`          Tables 2 and 3
 :mod:`trainer.paper.figures`         confusion matrices, losses, ROC, precision-recall, bars
 ==================================== ================================================================

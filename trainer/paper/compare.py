@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edge.errors import ConfigurationError, OutputError
 from trainer import manifest
 from trainer.errors import DataError
-from trainer.paper import augmentation, fields, figures, lineup, parts, tables
+from trainer.paper import augmentation, fields, figures, lines, lineup, parts, tables
 from trainer.paper.controls import CONTROLS, shuffled
 from trainer.paper.fields import Pictures
 from trainer.paper.protocols import PROTOCOLS, Fold
@@ -130,8 +130,8 @@ def compare(
         settings=msgspec.to_builtins(settings),
         data=[data.told for data in read],
         tasks=tasks,
-        rows=[tables.row(outcome, settings.seed) for outcome in _in_order(outcomes, tasks, settings)],
-        inflation=tables.inflation(outcomes, settings.seed),
+        rows=[lines.row(outcome, settings.seed) for outcome in _in_order(outcomes, tasks, settings)],
+        inflation=lines.inflation(outcomes, settings.seed),
     )
     with _writing(out):
         pictures = figures.draw(outcomes, out / "figures")

@@ -1,7 +1,8 @@
 """The paper's figures, each with what it shows in words; drawn without a display.
 
 Colours are those of Okabe and Ito (2008), which colour-blind people tell apart, and never alone: lines differ in their
-dashes, bars in their hatching, and cells of matrices have their numbers written in them.
+dashes, bars in their hatching, and cells of matrices have their numbers written in them. Controls are grey lines,
+and bars on grey ground.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from trainer.networks import paper
 from trainer.paper import lineup, measures
+from trainer.paper.controls import SHORTCUTS
 from trainer.paper.protocols import PROTOCOLS
 from trainer.paper.results import Outcome, Task
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (6, 3)))
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (6, 3)), (0, (2, 4)))
 HATCHES = ("", "///", "...", "xx")
 BARS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
 SMOOTHED_STEPS = 20
@@ -61,10 +63,12 @@ def draw(outcomes: Sequence[Outcome], folder: Path) -> dict[str, str]:
 
 def _of_task(task: Task, outcomes: list[Outcome]) -> Iterator[tuple[str, tuple[Figure, str]]]:
     systems = [one for one in outcomes if not one.is_control]
+    # No curve of those that read nothing, or what was dealt out at random: these are at chance.
+    told_apart = [one for one in outcomes if not one.is_control or one.system in SHORTCUTS]
     yield "accuracy", bars(task, outcomes)
     yield "confusion", matrices(task, systems)
-    yield "roc", curves(task, systems, "ROC")
-    yield "precision-recall", curves(task, systems, "precision-recall")
+    yield "roc", curves(task, told_apart, "ROC")
+    yield "precision-recall", curves(task, told_apart, "precision-recall")
     if any(one.part.losses[0] for one in systems):
         yield "loss", losses(task, systems)
 
@@ -87,6 +91,9 @@ def bars(task: Task, outcomes: Sequence[Outcome]) -> tuple[Figure, str]:
     protocols, titles = _protocols(outcomes), list(dict.fromkeys(one.title for one in outcomes))
     controls = {one.title for one in outcomes if one.is_control}
     figure, axes = _figure(10.5, 5.5)
+    # Controls come last.
+    axes.axvspan(len(titles) - len(controls) - 0.5, len(titles) - 0.5, color="0.9")
+    axes.set_xlim(-0.5, len(titles) - 0.5)
     width = 0.8 / len(protocols)
     for number, protocol in enumerate(protocols):
         figures_ = [
@@ -164,11 +171,12 @@ def matrices(task: Task, outcomes: Sequence[Outcome]) -> tuple[Figure, str]:
     figure.supxlabel("called", fontsize=10)
     figure.supylabel("true class", fontsize=10)
     figure.suptitle(task.title, fontsize=11)
-    return figure, f"{task.title}. Confusion matrices: true classes in rows, classes called in columns."
+    words = f"{task.title}. Confusion matrices: true classes in rows, classes called in columns"
+    return figure, f"{words}; by the paper's protocol, augmented pictures are tested too."
 
 
 def curves(task: Task, outcomes: Sequence[Outcome], kind: str) -> tuple[Figure, str]:
-    """Draw the curves of all systems, a panel a protocol.
+    """Draw the curves of systems, and of controls in grey, a panel a protocol.
 
     Parameters
     ----------
@@ -185,7 +193,7 @@ def curves(task: Task, outcomes: Sequence[Outcome], kind: str) -> tuple[Figure, 
         The figure, and what it shows.
     """
     protocols, titles = _protocols(outcomes), list(dict.fromkeys(one.title for one in outcomes))
-    figure = Figure(figsize=(4.2 * len(protocols), 5.1), layout="constrained")
+    figure = Figure(figsize=(4.2 * len(protocols), 5.6), layout="compressed")
     panels = figure.subplots(1, len(protocols), squeeze=False)[0]
     for panel, protocol in zip(panels, protocols, strict=True):
         shown = {one.title: one for one in outcomes if one.protocol == protocol}
@@ -196,10 +204,18 @@ def curves(task: Task, outcomes: Sequence[Outcome], kind: str) -> tuple[Figure, 
                 along, up, _ = roc_curve(truth, score)
             else:
                 up, along, _ = precision_recall_curve(truth, score)
-            panel.plot(along, up, color=COLOURS[number], linestyle=DASHES[number], linewidth=1.8, label=title)
+            colour, width = ("0.5", 1.2) if shown[title].is_control else (COLOURS[number], 1.8)
+            panel.plot(
+                along,
+                up,
+                color=colour,
+                linestyle=DASHES[number % len(DASHES)],
+                linewidth=width,
+                label=_titled(shown[title]),
+            )
         chance = float(_positive(positive)[0].mean())
         ends = ((0, 1), (0, 1)) if kind == "ROC" else ((0, 1), (chance, chance))
-        panel.plot(*ends, color="gray", linewidth=0.8, label="chance")
+        panel.plot(*ends, color="0.7", linewidth=0.8, label="chance")
         panel.set_title(PROTOCOLS[protocol].title)
         panel.set_xlabel("1 - specificity" if kind == "ROC" else "recall")
         panel.set_ylabel("recall" if kind == "ROC" else "precision")
@@ -257,6 +273,10 @@ def losses(task: Task, outcomes: Sequence[Outcome]) -> tuple[Figure, str]:
 
 def _protocols(outcomes: Sequence[Outcome]) -> list[str]:
     return list(dict.fromkeys(one.protocol for one in outcomes))
+
+
+def _titled(outcome: Outcome) -> str:
+    return f"control: {outcome.title}" if outcome.is_control else outcome.title
 
 
 def _positive(outcome: Outcome) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

@@ -78,6 +78,8 @@ def page(run: Run, told: dict[str, Any], material: Material) -> str:
         warning=RESEARCH_USE_ONLY,
         confounding=card.CONFOUNDING,
         columns=(*run.classes, INDETERMINATE),
+        colours={label: plots.css(number) for number, label in enumerate(run.classes)},
+        bar_um=sheet.BAR_UM,
         sections=sections,
         controls=told["controls"],
         told=told,
@@ -87,14 +89,14 @@ def page(run: Run, told: dict[str, Any], material: Material) -> str:
 
 
 def _drawings(found: dict[str, Any], part: Shown | None) -> list[tuple[str, str]]:
+    reliability, risk = plots.reliability(found["reliability"]), plots.risk_coverage(found["risk_coverage"])
     drawn = [
-        ("Reliability: confidence against accuracy", plots.reliability(found["reliability"])),
-        ("Risk against coverage", plots.risk_coverage(found["risk_coverage"])),
+        ("Reliability: confidence against accuracy; the larger, the more fields", reliability),
+        ("Risk against coverage", risk),
     ]
     if part is not None:
-        drawn.append(
-            ("Confusion of the most probable class, fields", plots.confusion(part.judged, part.decided.probabilities))
-        )
+        confusion = plots.confusion(part.judged, part.decided.probabilities)
+        drawn.append(("Confusion: fields, and their share of the class", confusion))
         drawn.append(("ROC of each class against the rest", plots.roc(part.judged, part.decided.probabilities)))
     return drawn
 

@@ -10,12 +10,12 @@ import pytest
 
 from edge import pipeline
 from edge.bench import simulated_frame
-from edge.config import Config
 from edge.daemon.models import Models
 from edge.errors import BundleCorrupt, BundleNotFound, InferenceFailed, RuntimeUnavailable
 from edge.model import Execution, open_model, shelf
 from edge.model import bundle as bundles
 from edge.model.store import Store
+from edge.settings import Config
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ import pytest
 from edge.camera import CameraSettings
 from edge.camera.doubles import ScriptedCamera
 from edge.camera.guard import GuardedCamera, told_nobody
-from edge.config import Config
 from edge.daemon.folder import DroppedImage
 from edge.daemon.orders import Order
 from edge.daemon.triggers import Desk, Interval, Surroundings, Trigger, configured
 from edge.errors import ImageError, TriggerUnavailable
+from edge.settings import Config
 
 FIELD = np.zeros((32, 32, 3), np.uint8)
 

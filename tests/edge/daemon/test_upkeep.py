@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.config import Config
 from edge.daemon import upkeep as module
 from edge.daemon.clock import ClockWatch
 from edge.daemon.health import Bulletin
@@ -19,6 +18,7 @@ from edge.errors import StorageFull
 from edge.frame import Frame
 from edge.journal import Journal
 from edge.pipeline import measure
+from edge.settings import Config
 
 DAY_S = 86_400.0
 
