@@ -28,6 +28,9 @@ Save = Literal["none", "frames", "overlays"]
 """Which pictures are kept: none, the frames as captured, or the frames with the judged tiles drawn over them."""
 
 
+_MOST_TICKS = 2**53
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Logged:
     """A frame that is in the journal.
@@ -387,7 +390,8 @@ def ticks(interval_s: float, clock: Callable[[], float] = time.monotonic) -> Ite
     tick = 0
     while True:
         yield begun_s + tick * interval_s
-        missed = math.ceil((clock() - begun_s) / interval_s) if interval_s else 0
+        # Of an interval next to nothing there are more than can be counted.
+        missed = math.ceil(min((clock() - begun_s) / interval_s, _MOST_TICKS)) if interval_s else 0
         tick = max(tick + 1, missed)
 
 

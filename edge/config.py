@@ -39,7 +39,8 @@ def location(environment: Mapping[str, str] | None = None) -> Path:
     if named := environment.get(f"{PREFIX}CONFIG"):
         return Path(named)
     own = own_file(environment)
-    return own if own is not None and own.is_file() else SYSTEM_FILE
+    # Path.is_file raises where the home folder is somebody else's, as `runuser` leaves it.
+    return own if own is not None and os.path.isfile(own) else SYSTEM_FILE  # noqa: PTH113
 
 
 def own_file(environment: Mapping[str, str]) -> Path | None:

@@ -18,8 +18,13 @@ from edge.frame import Pixels
 MOST_PIXELS = 1 << 26
 """67 megapixels (8192x8192): more than any sensor on a microscope, and 200 MB as BGR, what a 1 GB device can bear."""
 
+MOST_BYTES = 3 * MOST_PIXELS
+"""What a picture may take decoded, before its samples are brought to 8 bits: as much again is needed for the result."""
+
 LEAST_SIDE_PX = 32
 """A picture with a shorter side is an icon or a damaged header; a single white cell takes more pixels."""
+
+_STRIP_PX = 256
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
 """What a folder is searched for, lower case; a file named outright is judged by its content."""
@@ -47,13 +52,13 @@ def read_image(path: str | Path) -> Pixels:
     ------
     ImageError
         When the file cannot be read, is no image, is damaged or truncated, or has a size that no field has:
-        more than ``MOST_PIXELS`` (refused by its header, before any memory is taken) or a side below
-        ``LEAST_SIDE_PX``.
+        more than ``MOST_PIXELS`` or ``MOST_BYTES`` (refused by its header, before any memory is taken) or a side
+        below ``LEAST_SIDE_PX``.
     """
     try:
         with Path(path).open("rb") as file:
             header = read_header(file)
-            check_size(header.width_px, header.height_px)
+            check_size(header.width_px, header.height_px, header.bytes_per_px)
             file.seek(0)
             data = file.read()
         return _decode(data, header)
@@ -63,13 +68,13 @@ def read_image(path: str | Path) -> Pixels:
         raise ImageError(display_name(path), str(error)) from error
 
 
-def check_size(width_px: int, height_px: int) -> None:
+def check_size(width_px: int, height_px: int, bytes_per_px: int = 3) -> None:
     """Refuse sizes that no field of a microscope has.
 
     Raises
     ------
     ValueError
-        When the picture is larger than ``MOST_PIXELS`` or a side is shorter than ``LEAST_SIDE_PX``.
+        When the picture is larger than ``MOST_PIXELS`` or ``MOST_BYTES``, or a side is shorter than ``LEAST_SIDE_PX``.
     """
     if min(width_px, height_px) < LEAST_SIDE_PX:
         raise ValueError(f"{width_px}x{height_px} pixels are too few for a field, {LEAST_SIDE_PX} a side are the least")
@@ -77,6 +82,11 @@ def check_size(width_px: int, height_px: int) -> None:
         raise ValueError(
             f"{width_px}x{height_px} pixels are {width_px * height_px / 1e6:.0f} megapixels, "
             f"{MOST_PIXELS / 1e6:.0f} are the most"
+        )
+    if width_px * height_px * bytes_per_px > MOST_BYTES:
+        raise ValueError(
+            f"{width_px}x{height_px} pixels of {bytes_per_px} bytes are {width_px * height_px * bytes_per_px / 1e6:.0f}"
+            f" MB, {MOST_BYTES / 1e6:.0f} are the most"
         )
 
 
@@ -99,10 +109,20 @@ def to_bgr8(image: NDArray[np.integer[Any] | np.floating[Any]]) -> Pixels:
     ValueError
         When samples are of another type, such as floating point, whose range is unknown.
     """
+    if image.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"samples of type {image.dtype} are not supported, 8 and 16 bits are")
+    if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
+        return np.asarray(image, np.uint8)
+    bgr = np.empty((*image.shape[:2], 3), np.uint8)
+    # In strips, so that what lies between takes no memory to speak of.
+    for top in range(0, len(image), _STRIP_PX):
+        bgr[top : top + _STRIP_PX] = _strip(image[top : top + _STRIP_PX])
+    return bgr
+
+
+def _strip(image: NDArray[np.integer[Any] | np.floating[Any]]) -> Pixels:
     if image.dtype == np.uint16:
         image = cv2.convertScaleAbs(image, alpha=1 / 257)
-    if image.dtype != np.uint8:
-        raise ValueError(f"samples of type {image.dtype} are not supported, 8 and 16 bits are")
     channels = 1 if image.ndim == 2 else image.shape[2]
     if channels == 1:
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)

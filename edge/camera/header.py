@@ -6,6 +6,7 @@ settled here. Read are BMP, JPEG (ITU-T T.81), PNG (W3C, third edition) and TIFF
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ class Header:
         ``BMP``, ``JPEG``, ``PNG`` or ``TIFF``.
     width_px, height_px : int
         Size of the picture.
+    bytes_per_px : int
+        What a pixel takes when it is decoded.
     bytes_needed : int
         The least size of the whole file, as far as the header tells.
     pixels_at : int
@@ -33,6 +36,7 @@ class Header:
     format: str
     width_px: int
     height_px: int
+    bytes_per_px: int = 3
     bytes_needed: int = 0
     pixels_at: int = 0
     end_marker: bytes = b""
@@ -81,13 +85,16 @@ def _bmp(file: BinaryIO) -> Header:
     # A negative height says that the rows run from top to bottom.
     height_px = abs(height_px)
     row_bytes = (width_px * bits + 31) // 32 * 4
-    uncompressed = compression in (0, 3)
-    return Header("BMP", width_px, height_px, pixels_at + row_bytes * height_px if uncompressed else pixels_at)
+    whole = pixels_at + row_bytes * height_px if compression in (0, 3) else pixels_at
+    return Header("BMP", width_px, height_px, 4 if bits == 32 else 3, whole)
 
 
 def _png(file: BinaryIO) -> Header:
-    width_px, height_px = _take(file, ">II", 16)
-    return Header("PNG", width_px, height_px, pixels_at=24, end_marker=b"IEND")
+    width_px, height_px, bits, colour = _take(file, ">IIBB", 16)
+    # With a palette, a decoder gives colours; with transparency, or an entry in the palette for it, a fourth channel.
+    channels = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}.get(colour, 4)
+    bytes_per_px = channels * (2 if bits == 16 else 1)
+    return Header("PNG", width_px, height_px, bytes_per_px, pixels_at=24, end_marker=b"IEND")
 
 
 def _jpeg(file: BinaryIO) -> Header:
@@ -109,7 +116,7 @@ def _jpeg(file: BinaryIO) -> Header:
         file.seek(length - 2, os.SEEK_CUR)
 
 
-_WIDTH, _HEIGHT = 256, 257
+_WIDTH, _HEIGHT, _BITS, _SAMPLES = 256, 257, 258, 277
 _OFFSETS = (273, 324)
 _BYTE_COUNTS = (279, 325)
 
@@ -123,7 +130,7 @@ def _tiff(file: BinaryIO) -> Header:
     for entry in range(entries):
         tag, kind, count = _take(file, f"{order}HHI", directory + 2 + 12 * entry)
         form = {3: "H", 4: "I"}.get(kind)
-        if form is None or tag not in (_WIDTH, _HEIGHT, *_OFFSETS, *_BYTE_COUNTS):
+        if form is None or tag not in (_WIDTH, _HEIGHT, _BITS, _SAMPLES, *_OFFSETS, *_BYTE_COUNTS):
             continue
         values = f"{order}{count}{form}"
         size = struct.calcsize(values)
@@ -136,7 +143,8 @@ def _tiff(file: BinaryIO) -> Header:
     offsets = next((tags[tag] for tag in _OFFSETS if tag in tags), ())
     byte_counts = next((tags[tag] for tag in _BYTE_COUNTS if tag in tags), ())
     ends = (offset + length for offset, length in zip(offsets, byte_counts, strict=False))
-    return Header("TIFF", tags[_WIDTH][0], tags[_HEIGHT][0], bytes_needed=max(ends, default=0))
+    bytes_per_px = max(3, math.ceil(max(tags.get(_BITS, (1,))) / 8) * max(tags.get(_SAMPLES, (1,))))
+    return Header("TIFF", tags[_WIDTH][0], tags[_HEIGHT][0], bytes_per_px, bytes_needed=max(ends, default=0))
 
 
 _MOST_TIFF_STRIPS = 1 << 20

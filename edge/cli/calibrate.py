@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +16,7 @@ from edge.errors import CalibrationRefused
 if TYPE_CHECKING:
     from edge.calibration import Calibration
     from edge.camera import CameraSettings
-    from edge.frame import Frame
+    from edge.frame import Frame, Pixels, SensorReport
     from edge.vision.micrometer import MeasuredScale
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -77,11 +77,11 @@ def light(*, frames: int, as_json: bool, **given: Any) -> None:
     from edge.vision import illumination
 
     specification, asked = _asked(given)
-    taken = _frames(specification, asked, frames)
-    empty = illumination.average([frame.pixels for frame in taken])
+    sensors: list[SensorReport] = []
+    empty = illumination.average(_pixels(specification, asked, frames, sensors))
     if problems := illumination.problems(empty):
         raise CalibrationRefused("this field will not do", "; ".join(problems))
-    measured = calibration.light(illumination.white_field(empty), taken[-1].sensor)
+    measured = calibration.light(illumination.white_field(empty), sensors[-1])
     before = _earlier(given, specification, asked)
     found = msgspec.structs.replace(before, light=measured)
     if missing := [
@@ -122,8 +122,7 @@ def micrometer(*, pitch_um: float, frames: int, as_json: bool, **given: Any) -> 
     from edge.vision.micrometer import measure
 
     specification, asked = _asked(given)
-    taken = _frames(specification, asked, frames)
-    mean = illumination.average([frame.pixels for frame in taken])
+    mean = illumination.average(_pixels(specification, asked, frames))
     measured = measure(mean.round().astype("uint8"), pitch_um)
     if measured is None:
         why = "no five lines in even distances are seen"
@@ -148,7 +147,7 @@ def red_cells(*, frames: int, as_json: bool, **given: Any) -> None:
     from edge.vision.red_cells import LEAST_CELLS, measure
 
     specification, asked = _asked(given)
-    measured = measure([frame.pixels for frame in _frames(specification, asked, frames)])
+    measured = measure(_pixels(specification, asked, frames))
     if measured is None:
         why = f"fewer than {LEAST_CELLS} red cells lie alone"
         raise CalibrationRefused("the scale", why, "Move to where the film is thin, and take more --frames")
@@ -193,18 +192,29 @@ def _asked(given: dict[str, Any]) -> tuple[str, CameraSettings]:
     return specification, CameraSettings(_ANY_UM_PER_PX, given["size"], timeout_s=given["timeout"])
 
 
-def _frames(specification: str, asked: CameraSettings, count: int) -> list[Frame]:
+def _frames(specification: str, asked: CameraSettings, count: int) -> Iterator[Frame]:
     from edge.camera import EndOfFrames
     from edge.camera.guard import BackOff, GuardedCamera
 
-    taken: list[Frame] = []
     with closing(GuardedCamera(specification, asked, BackOff(attempts=0))) as camera:
-        try:
-            while len(taken) < count:
-                taken.append(camera.read())
-        except EndOfFrames:
-            pass  # a picture in a file will do as well
-    return taken
+        for taken in range(count):
+            try:
+                frame = camera.read()
+            except EndOfFrames:
+                if not taken:
+                    raise CalibrationRefused(specification, "gives no frame", "Name another camera") from None
+                return  # a picture in a file will do as well
+            yield frame
+
+
+def _pixels(
+    specification: str, asked: CameraSettings, count: int, sensors: list[SensorReport] | None = None
+) -> Iterator[Pixels]:
+    """Yield what the camera sees, and keep what it says of its sensor; of two hundred frames no device holds all."""
+    for frame in _frames(specification, asked, count):
+        if sensors is not None:
+            sensors.append(frame.sensor)
+        yield frame.pixels
 
 
 def _earlier(given: dict[str, Any], specification: str, asked: CameraSettings) -> Calibration:

@@ -34,7 +34,7 @@ SIGTERM; 141 when the reader of a pipe went away). All that was shown is logged.
     metavar="SPEC",
     help="sim[:KIND], picamera2:0, v4l2:/dev/video0 or file:PATH-OR-GLOB.  [default: the one attached]",
 )
-@click.option("--count", type=click.IntRange(min=1), metavar="N", help="Number of frames.  [default: until Ctrl-C]")
+@click.option("--count", type=options.COUNT, metavar="N", help="Number of frames.  [default: until Ctrl-C]")
 @options.option(
     "--interval",
     type=options.Number(min=0, max=86400),
@@ -73,7 +73,8 @@ def command(
     """Capture frames, measure their quality, and log them; with --classify, judge them."""
     if session["save"] == "overlays" and not classify:
         raise click.UsageError("--save overlays shows what was judged: add --classify, or save frames.")
-    specification = camera or options.the_camera()
+    # A service without a camera is configured by "none"; at the microscope that is as good as naming none.
+    specification = camera if camera not in (None, "none") else options.the_camera()
     from edge.camera.guard import GuardedCamera
 
     options.check_um_per_px(um_per_px)

@@ -40,9 +40,7 @@ Examples:
 )
 @click.option("--sample", metavar="ID", help="Only frames of this sample.")
 @click.option("--verdict", metavar="CLASS", help="Only frames of this verdict.")
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="The most recent N."
-)
+@click.option("--limit", type=options.COUNT, default=20, show_default=True, metavar="N", help="The most recent N.")
 @options.journal_option
 @options.json_option
 def list_frames(sample: str | None, verdict: str | None, limit: int, journal: str | None, as_json: bool) -> None:
@@ -99,9 +97,7 @@ Example:
 """,
 )
 @click.option("--sample", metavar="ID", help="Only events of this sample.")
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="The most recent N."
-)
+@click.option("--limit", type=options.COUNT, default=20, show_default=True, metavar="N", help="The most recent N.")
 @options.journal_option
 @options.json_option
 def list_events(sample: str | None, limit: int, journal: str | None, as_json: bool) -> None:
@@ -125,7 +121,7 @@ Examples:
   wbc-edge log show 17 --json
 """,
 )
-@click.argument("record", type=click.IntRange(min=1))
+@click.argument("record", type=options.COUNT)
 @options.journal_option
 @options.json_option
 def show_frame(record: int, journal: str | None, as_json: bool) -> None:
@@ -164,7 +160,7 @@ def export(form: str, out: str | None, sample: str | None, verdict: str | None, 
     write_to = {"csv": ways_out.to_csv, "jsonl": ways_out.to_json_lines}[form]
     with (
         options.open_journal_to_read(journal) as log,
-        standard_output() if out is None else _file(Path(out)) as stream,
+        standard_output() if out is None else _file(Path(out), log.path) as stream,
     ):
         write_to(log.frames(sample=sample, verdict=verdict), stream)
 
@@ -178,7 +174,7 @@ Examples:
   wbc-edge log review 17 --as normal --note 'lymphocytes only'
 """,
 )
-@click.argument("record", type=click.IntRange(min=1))
+@click.argument("record", type=options.COUNT)
 @click.option("--as", "label", required=True, metavar="CLASS", help="What the frame shows, in your eyes.")
 @click.option("--note", default="", metavar="TEXT", help="What else is to be said.")
 @options.journal_option
@@ -236,8 +232,8 @@ Examples:
 Note the digest that it prints, on paper say: with --expect a later call proves that
 no event until then, and no frame or tile logged before it, was changed. Verdicts and
 reviews must be as their last event says. The exit code is 45 when something was changed.
-Pictures are not covered, nor the probabilities beside a sample's verdict, which follow
-from its tiles.
+Pictures are not covered, nor when a sample was begun and ended or a frame reviewed, nor
+the probabilities beside a sample's verdict, which follow from its tiles.
 """,
 )
 @click.option("--expect", metavar="DIGEST", help="A digest noted earlier, or its beginning, that must still be there.")
@@ -288,8 +284,12 @@ def back_up(file: Path, journal: str | None, as_json: bool) -> None:
 
 
 @contextmanager
-def _file(path: Path) -> Iterator[TextIO]:
+def _file(path: Path, journal: Path) -> Iterator[TextIO]:
     try:
+        # SQLite keeps two files more beside it while it is open.
+        for own in (journal, journal.with_name(f"{journal.name}-wal"), journal.with_name(f"{journal.name}-shm")):
+            if path.exists() and own.exists() and path.samefile(own):
+                raise OutputError(str(path), "is the journal itself", "Name another file")
         # A link, a pipe or a device stays what it is; a folder refuses to be opened.
         is_in_place = path.is_symlink() or (path.exists() and not path.is_file())
         with path.open("w", encoding="utf-8", newline="") if is_in_place else _new_file(path) as stream:

@@ -43,8 +43,13 @@ def list_models(context: click.Context, as_json: bool) -> None:
     from edge.model import bundle, shelf
     from edge.model.store import Store
 
-    exit_code = 0
-    in_force = shelf.find(Store(options.model_folder()).in_force, options.model_folder())
+    exit_code, in_force = 0, None
+    try:
+        in_force = shelf.find(Store(options.model_folder()).in_force, options.model_folder())
+    except WbcError as error:
+        # That the one in force is gone is a reason to show the others.
+        exit_code = error.exit_code
+        say_error(error)
     if not as_json:
         write(f"{left('name', 28)}  {left('version', 16)}  {left('classes', 24)}  um/px  {left('types', 14)}  file")
     for path in shelf.available(options.model_folder()):

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 _CONFIGURATION = "edge.configuration"
 
+COUNT = click.IntRange(min=1, max=2**63 - 1)
+"""From one to the most that Python and SQLite count up to."""
+
 
 class Number(click.FloatRange):
     """A number within bounds: click itself lets ``nan`` through all of them, and ``inf`` where there is none."""

@@ -17,9 +17,11 @@ from edge.errors import OutputError, WbcError
 
 
 def prepare() -> None:
-    """Make both outputs UTF-8 whatever the locale, as JSON has to be; give a process without standard output one."""
+    """Make both outputs UTF-8 whatever the locale, as JSON has to be; give a process that lacks one of them one."""
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - open as long as the process
+    if sys.stderr is None:  # to which `print` would write on standard output
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -36,10 +36,10 @@ def copy(source: sqlite3.Connection, path: Path, target: Path) -> int:
     JournalError
         When the journal cannot be read.
     """
-    if target.exists():
-        raise OutputError(f"backup {target}", "is there already", "Name a new file")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
+        if target.exists():
+            raise OutputError(f"backup {target}", "is there already", "Name a new file")
         with reported(path):
             # All in one step, under one reading transaction: a copy in several begins again at every write.
             _written(source, part)

@@ -126,6 +126,8 @@ class Store:
             except OSError as error:
                 why = error.strerror or str(error)
                 raise BundleNotFound(f"bundle {file}", why, "Name a file NAME.wbc") from error
+            if not content:
+                raise BundleNotFound(f"bundle {file}", "is empty", "Name a file NAME.wbc")
             part = self.folder / _PART
             durable.write(part, content, _MODE)
             try:

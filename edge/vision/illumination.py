@@ -7,7 +7,7 @@ Electronic Imaging"). Light varies slowly over the field: a coarse map holds all
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -37,23 +37,25 @@ _DARK = 0.15
 _STRUCTURE = 0.06
 
 
-def average(frames: Sequence[Pixels]) -> NDArray[np.float32]:
+def average(frames: Iterable[Pixels]) -> NDArray[np.float32]:
     """Average frames of one field.
 
     Parameters
     ----------
-    frames : sequence of ndarray
-        Each of shape (height, width, 3), uint8, BGR.
+    frames : iterable of ndarray
+        One at least, each of shape (height, width, 3), uint8, BGR; none is held any longer than it is looked at.
 
     Returns
     -------
     ndarray
         Same shape, float32.
     """
-    total = np.zeros(frames[0].shape, np.float32)
-    for frame in frames:
+    remaining = iter(frames)
+    total = next(remaining).astype(np.float32)
+    count = 1
+    for count, frame in enumerate(remaining, start=2):  # noqa: B007 - how many there were
         cv2.accumulate(frame, total)
-    return np.divide(total, np.float32(len(frames)), dtype=np.float32)
+    return np.divide(total, np.float32(count), dtype=np.float32)
 
 
 def white_field(empty: NDArray[np.float32], um_per_px: float | None = None) -> WhiteField:

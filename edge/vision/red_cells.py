@@ -8,7 +8,7 @@ some tenths, so that this finds the wrong objective, and no error of a few per c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -36,13 +36,14 @@ _LEAST_ROUNDNESS = 0.78
 _SMALLEST_PX = 6
 
 
-def measure(frames: Sequence[Pixels]) -> MeasuredScale | None:
+def measure(frames: Iterable[Pixels]) -> MeasuredScale | None:
     """Measure the size of a pixel from the red cells of some fields.
 
     Parameters
     ----------
-    frames : sequence of ndarray
-        Each of shape (height, width, 3), uint8, BGR, all of one size: different fields of a stained smear.
+    frames : iterable of ndarray
+        Each of shape (height, width, 3), uint8, BGR, all of one size: different fields of a stained smear. None is held
+        any longer than it is looked at.
 
     Returns
     -------
@@ -50,8 +51,10 @@ def measure(frames: Sequence[Pixels]) -> MeasuredScale | None:
         The interval has what healthy people differ in and the median's own (McGill 1978); None when fewer than twelve
         red cells lie alone.
     """
-    reduction = max(1, math.ceil(frames[0].shape[1] / _WIDEST_PX))
-    every = [_lone_px(_density(pixels, reduction)) for pixels in frames]
+    every, reduction = [], 1
+    for pixels in frames:
+        reduction = max(1, math.ceil(pixels.shape[1] / _WIDEST_PX))
+        every.append(_lone_px(_density(pixels, reduction)))
     found = _usual(np.concatenate(every))
     if len(found) < LEAST_CELLS:
         return None

@@ -252,6 +252,11 @@ def test_the_interval_is_kept_without_drift():
     assert kept == [100, 110, 120, 150, 160]
 
 
+def test_an_interval_next_to_nothing_is_none():
+    moments = iter([0.0, 1.0, 2.0])
+    assert list(islice(ticks(1e-320, lambda: next(moments)), 3)) == [0, pytest.approx(0), pytest.approx(0)]
+
+
 def test_without_an_interval_frames_follow_at_once():
     assert list(islice(ticks(0.0, lambda: 100.0), 3)) == [100, 100, 100]
 

@@ -87,6 +87,8 @@ def test_the_users_own_file_goes_before_the_systems_and_a_named_one_before_both(
     own.parent.mkdir(parents=True)
     own.touch()
     assert config.location({"HOME": str(tmp_path)}) == own
+    # A home that cannot even be asked about, as another user's whom `runuser` left in the environment.
+    assert config.location({"HOME": str(tmp_path / ("x" * 300))}) == config.SYSTEM_FILE
     assert config.location({"HOME": "/nowhere", "XDG_CONFIG_HOME": str(tmp_path / ".config")}) == own
     assert config.location({"HOME": str(tmp_path), "WBC_EDGE_CONFIG": "/elsewhere"}) == Path("/elsewhere")
     assert config.location({}) == config.SYSTEM_FILE

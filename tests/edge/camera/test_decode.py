@@ -1,5 +1,6 @@
 """An image file becomes all of its pixels as 8-bit BGR, or one error that says why not."""
 
+import io
 import os
 import struct
 import threading
@@ -12,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.camera.chatter import decoder_messages
-from edge.camera.decode import LEAST_SIDE_PX, MOST_PIXELS, read_image, to_bgr8
+from edge.camera.decode import LEAST_SIDE_PX, MOST_BYTES, MOST_PIXELS, read_image, to_bgr8
+from edge.camera.header import read_header
 from edge.errors import ImageError
 
 # Smooth colours, which JPEG keeps.
@@ -223,6 +225,31 @@ def test_a_huge_image_is_refused_by_its_header(read, width, height):
     # There are no pixels in this file at all: decoding it would be another error.
     with pytest.raises(ImageError, match=f"{width}x{height} pixels are [0-9]+ megapixels, 67 are the most"):
         read(png(width, height, 2, []))
+
+
+def test_one_that_takes_too_much_memory_decoded_is_refused_by_its_header_too(read):
+    assert MOST_PIXELS >= 8192 * 8192
+    with pytest.raises(ImageError, match="8192x8192 pixels of 8 bytes are 537 MB, 201 are the most"):
+        read(png(8192, 8192, 6, [], depth=16))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_header_tells_what_a_pixel_takes_decoded(suffix, channels, depth):
+    if suffix == ".bmp" and depth == np.uint16:
+        pytest.skip("BMP has 8 bits")
+    data = encoded(suffix, np.zeros((40, 50, channels), depth))
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    told = read_header(io.BytesIO(data)).bytes_per_px
+    assert decoded.nbytes / (40 * 50) <= told <= max(3, decoded.nbytes / (40 * 50))
+    assert told * MOST_PIXELS <= MOST_BYTES or told > 3
+
+
+def test_a_high_picture_is_brought_to_colours_like_its_rows():
+    picture = np.random.default_rng(0).integers(0, 65536, (700, 33, 4)).astype(np.uint16)
+    rows = [to_bgr8(row[None])[0] for row in picture]
+    assert np.array_equal(to_bgr8(picture), rows)
 
 
 def test_the_largest_sensors_are_accepted(read):

@@ -125,6 +125,45 @@ def test_a_trail_that_was_tampered_with_is_told(wbc, journal):
     assert ran.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("beside", ["", "-wal"])
+def test_an_export_does_not_go_over_the_journal(wbc, journal, beside):
+    with closing(sqlite3.connect(journal)) as held:
+        # While somebody has it open, there is a log beside it.
+        held.execute("SELECT count(*) FROM frames").fetchall()
+        before = journal.read_bytes()
+        ran = wbc("log", "export", "--out", f"{journal}{beside}")
+        assert (ran.code, journal.read_bytes()) == (50, before)
+        assert "is the journal itself" in ran.err
+
+
+def test_an_export_does_not_go_over_the_journal_by_a_link_either(wbc, journal, tmp_path):
+    link = tmp_path / "frames.csv"
+    link.symlink_to(journal)
+    assert wbc("log", "export", "--out", link).code == 50
+    assert len(wbc("log", "list", "--json").lines) == 4
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ["log", "show", 10**20],
+        ["log", "review", 10**20, "--as", "MM"],
+        ["log", "list", "--limit", 10**20],
+        ["log", "events", "--limit", 10**20],
+        ["capture", "--camera", "sim", "--count", 10**20],
+    ],
+)
+def test_a_number_that_nothing_counts_up_to_is_a_slip_of_the_pen(wbc, asked):
+    ran = wbc(*asked)
+    assert (ran.code, "range" in ran.err) == (2, True)
+
+
+def test_a_backup_that_cannot_have_its_name_says_so(wbc, tmp_path):
+    ran = wbc("log", "backup", tmp_path / ("x" * 300))
+    assert (ran.code, ran.err.count("\n")) == (50, 1)
+    assert "too long" in ran.err
+
+
 def test_a_backup_is_a_journal_and_is_itself_logged(wbc, tmp_path):
     copy = tmp_path / "copy.sqlite3"
     assert wbc("log", "backup", copy, "--json").lines == [{"backup": str(copy), "bytes": copy.stat().st_size}]

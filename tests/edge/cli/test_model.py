@@ -8,6 +8,7 @@ import pytest
 
 from edge.cli import options
 from edge.model import bundle, shelf
+from edge.model.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +59,15 @@ def test_a_user_without_a_home_has_models_beside_the_journal(wbc, monkeypatch, t
     assert options.model_folder() == tmp_path / "state" / "models"
     assert wbc("model", "list").code == 0
     assert wbc("capture", "--classify", "--camera", "sim", "--size", "640x480", "--count", "1").code == 0
+
+
+def test_the_list_shows_what_there_is_when_the_one_in_force_is_gone(wbc, models):
+    Store(models).activate("mine")
+    (models / "mine.wbc").unlink()
+    ran = wbc("model", "list", "--json")
+    assert ran.code == 31
+    assert "mine" in ran.err
+    assert [(line["file"], line["in_force"]) for line in ran.lines] == [(str(shelf.find(None)), False)]
 
 
 def test_verify_runs_the_self_test(wbc):

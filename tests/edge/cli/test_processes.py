@@ -45,6 +45,13 @@ def test_a_signal_while_waiting_is_answered_at_once(start, journal):
     assert sample["frames"] == 1
 
 
+def test_a_process_without_standard_error_keeps_what_is_for_people_out_of_the_json(journal):
+    command = [sys.executable, "-c", "from edge.cli import main; main()"]
+    asked = [*command, "capture", "--camera", "sim:MM", "--size", "320x240", "--count", "1", "--json"]
+    ran = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *asked], stdout=subprocess.PIPE, check=True)
+    assert [json.loads(line).get("frames") for line in ran.stdout.splitlines()] == [None, 1]
+
+
 def test_a_closed_pipe_ends_a_session_quietly_with_its_verdict_logged(start, journal):
     with start(*FOREVER, "--json") as running:
         first = json.loads(running.stdout.readline())

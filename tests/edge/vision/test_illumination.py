@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 import pytest
@@ -22,6 +25,20 @@ def empty(**seen: object) -> np.ndarray:
 @pytest.fixture(scope="module")
 def white() -> WhiteField:
     return illumination.white_field(empty())
+
+
+def test_frames_are_averaged_one_by_one_and_none_is_held() -> None:
+    seen: list[weakref.ref[np.ndarray]] = []
+
+    def frames() -> Iterator[Pixels]:
+        for level in (10, 20, 60):
+            frame = np.full((4, 5, 3), level, np.uint8)
+            seen.append(weakref.ref(frame))
+            assert sum(each() is not None for each in seen) <= 2
+            yield frame
+
+    assert np.array_equal(illumination.average(frames()), np.full((4, 5, 3), 30, np.float32))
+    assert len(seen) == 3
 
 
 def test_an_empty_field_becomes_even(white: WhiteField) -> None:
