@@ -26,6 +26,9 @@ _Gain = Annotated[float, Meta(ge=1, le=10)]
 _UmPerPx = Annotated[float, Meta(ge=0.01, le=2.0)]
 _TOLERANCE = 0.05
 
+_MODE = 0o644
+"""Root measures, the service's account reads, whatever the one who called it hides from others."""
+
 
 class Light(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an empty field was lit, and the sensor's settings at the time; see ``SensorReport`` and ``WhiteField``."""
@@ -175,8 +178,8 @@ def write(path: Path, calibration: Calibration) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            durable.write(path.with_name(f"{path.name}.before"), path.read_bytes())
-        durable.write(path, msgspec.json.format(msgspec.json.encode(calibration), indent=1) + b"\n")
+            durable.write(path.with_name(f"{path.name}.before"), path.read_bytes(), _MODE)
+        durable.write(path, msgspec.json.format(msgspec.json.encode(calibration), indent=1) + b"\n", _MODE)
     except OSError as error:
         raise OutputError(f"calibration {path}", error.strerror or str(error), "Call it with sudo") from error
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +53,17 @@ def test_it_is_read_back_as_it_was_and_the_one_before_is_kept(made: Calibration,
     assert made.locked == SENSOR
     assert made.white is not None
     assert made.white.um_per_px == 0.1
+
+
+def test_what_root_measured_the_service_reads(made: Calibration, tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    before = os.umask(0o077)
+    try:
+        calibration.write(path, made)
+        calibration.write(path, made)
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(each.stat().st_mode) for each in sorted(tmp_path.iterdir())] == [0o644, 0o644]
 
 
 @pytest.mark.parametrize(
