@@ -95,8 +95,11 @@ def train(cells: Cells, settings: Settings, stage: str, around: Surroundings) ->
         folder = around.logs / stem(stage)
         callbacks.append(keras.callbacks.TensorBoard(str(folder), write_graph=False))
     if batches.epoch < settings.epochs:
+        epochs = {"initial_epoch": batches.epoch, "epochs": settings.epochs}
         try:
-            learner.fit(batches, initial_epoch=batches.epoch, epochs=settings.epochs, verbose=0, callbacks=callbacks)
+            # Keras would shuffle batches, which are random already, by what it drew in the epochs before: a training
+            # that is taken up again would have others.
+            learner.fit(batches, **epochs, shuffle=False, verbose=0, callbacks=callbacks)
         except Exception as error:
             # Each back end has an error of its own for this, and none of them a common base.
             if not is_out_of_memory(error):

@@ -68,7 +68,7 @@ class Validated:
     @cached_property
     def decisions(self) -> list[Decision]:
         """For each field the decision that was fitted on the other folds: figures are measured by these."""
-        of_folds = [self.decision(self.folds == fold) for fold in range(len(self.networks))]
+        of_folds = [self.decision(self.folds == fold) for fold in range(self.folds.max() + 1)]
         return [of_folds[fold] for fold in self.folds.tolist()]
 
 

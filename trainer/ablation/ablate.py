@@ -7,14 +7,16 @@ that was stopped goes on; the table is made from these files.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import msgspec
 
 from edge.errors import ConfigurationError, OutputError
 from trainer import dataset, provenance, split
-from trainer.ablation import measured, table
+from trainer.ablation import measured, morphology, table
 from trainer.ablation.measured import Measured
+from trainer.ablation.morphology import READERS, Reader, Shapes
 from trainer.ablation.variants import Variant, lineup
 from trainer.checkpoint import Checkpoints
 from trainer.dataset import Dataset
@@ -78,18 +80,29 @@ def ablate(
     OutputError
         When the folder cannot be written.
     """
-    variants = _choose(lineup(seeds, stop_on), chosen, settings)
+    variants, readers = _choose(settings, seeds, stop_on, chosen, out)
     sources, parts = dataset.split_up(manifests, relabel, hold_out, folds, settings.seed)
     for variant in variants:
         split.require_watched(sources, parts, variant.change(settings).stop_on)
     found = dataset.prepare(sources, parts, settings, progress)
+    shapes = cache(lambda: morphology.measure(found, settings, progress))
     done: list[Measured] = []
+
+    def measure(name: str, key: str, how: Callable[[], Measured]) -> None:
+        done.append(_kept(_place(out, name), key, how))
+        _write(out / TABLE, table.write(done).encode())
+
     try:
         out.mkdir(parents=True, exist_ok=True)
         with shared(settings.devices):
             for variant in variants:
-                done.append(_measured(variant, found, settings, out, progress))
-                _write(out / TABLE, table.write(done).encode())
+                key = provenance.key(found, variant.change(settings))
+                checkpoints = Checkpoints(out, key)
+                measure(variant.name, key, partial(_train, variant, key, found, settings, checkpoints, progress))
+        for reader in readers:
+            measure(reader.name, done[0].key, partial(_read, reader, done[0], shapes))
+        # Not before: those of a variant that was stopped lie beside those of the finished ones.
+        checkpoints.clear()
     except OSError as error:
         raise OutputError(
             f"folder {out}", error.strerror or str(error), "Free some space, or choose another"
@@ -97,43 +110,62 @@ def ablate(
     return done
 
 
-def _choose(variants: list[Variant], chosen: Sequence[str], settings: Settings) -> list[Variant]:
-    names = [variant.name for variant in variants]
+def _choose(
+    settings: Settings, seeds: Sequence[int], stop_on: Sequence[str], chosen: Sequence[str], out: Path
+) -> tuple[list[Variant], list[Reader]]:
+    given, *others = lineup(seeds, stop_on)
+    names = [variant.name for variant in (given, *others)] + [reader.name for reader in READERS]
     if unknown := sorted(set(chosen) - set(names)):
         raise ConfigurationError(f"variant {unknown[0]!r}", f"there are {', '.join(names)}")
-    given, *others = variants
+
+    def wanted(name: str) -> bool:
+        # What was measured by an earlier call stays in the table.
+        return not chosen or name in chosen or _place(out, name).exists()
+
     # What the given recipe does not have cannot be taken away.
     changed = [variant for variant in others if variant.change(settings) != settings]
-    return [given, *(variant for variant in changed if not chosen or variant.name in chosen)]
+    variants = [given, *(variant for variant in changed if wanted(variant.name))]
+    return variants, [reader for reader in READERS if wanted(reader.name)]
 
 
-def _measured(
-    variant: Variant, found: Dataset, given: Settings, out: Path, progress: Callable[[str, int, int], None]
+def _place(out: Path, name: str) -> Path:
+    return out / f"{name}.json"
+
+
+def _kept(place: Path, key: str, measure: Callable[[], Measured]) -> Measured:
+    """Read what was measured before, or measure and keep it."""
+    if not place.exists():
+        result = measure()
+        _write(place, msgspec.json.encode(result))
+        return result
+    try:
+        kept = msgspec.json.decode(place.read_bytes(), type=Measured)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise DataError(f"ablation {place}", f"is damaged: {error}", "Remove that file") from error
+    if kept.key != key:
+        raise DataError(f"ablation {place}", "is of other data, folds, settings or software", "Choose another --out")
+    return kept
+
+
+def _train(
+    variant: Variant,
+    key: str,
+    found: Dataset,
+    given: Settings,
+    checkpoints: Checkpoints,
+    progress: Callable[[str, int, int], None],
 ) -> Measured:
-    """Measure a variant, or read what was measured of it."""
-    place = out / f"{variant.name}.json"
     settings = variant.change(given)
-    key = provenance.key(found, settings)
-    if place.exists():
-        try:
-            kept = msgspec.json.decode(place.read_bytes(), type=Measured)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
-            raise DataError(f"ablation {place}", f"is damaged: {error}", "Remove that file") from error
-        if kept.key != key:
-            raise DataError(
-                f"ablation {place}", "is of other data, folds, settings or software", "Choose another --out"
-            )
-        return kept
-    checkpoints = Checkpoints(out, key)
     around = Surroundings(lambda stage, done, of: progress(f"{variant.title}, {stage}", done, of), checkpoints)
     # The drawn fields are those of the given recipe: a variant has them or has them not.
     used = ~found.always | (settings.simulate > 0)
     cells, always = found.training.where(used), found.always[used]
     validated = cross_validate(cells, always, found.folds, found.empty, settings, around)
-    result = measured.of_validated(variant.name, variant.title, key, settings, validated)
-    _write(place, msgspec.json.encode(result))
-    checkpoints.clear()
-    return result
+    return measured.of_validated(variant.name, variant.title, key, settings, validated)
+
+
+def _read(reader: Reader, given: Measured, shapes: Callable[[], Shapes]) -> Measured:
+    return morphology.read(reader, given, shapes())
 
 
 def _write(place: Path, content: bytes) -> None:
