@@ -99,9 +99,12 @@ class KeepBest(keras.callbacks.Callback):  # type: ignore[misc]
         """Measure the weights that would be kept now, the averages where there are such, and go on with the others."""
         last = self.model.get_weights()
         self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        averaged = self.model.get_weights()
+        # Copies: under jax weights and averages are one buffer now, and predicting gives it away.
+        self.model.set_weights(averaged)
         loss = self._loss(self._network)
         if loss < self._least:
-            self._least, self.weights = loss, self.model.get_weights()
+            self._least, self.weights = loss, averaged
             if self._checkpoints:
                 self._checkpoints.save(self.model, self._stage, epoch + 1)
         self.model.set_weights(last)
