@@ -18,6 +18,9 @@ from trainer import bounds
 Tiles = NDArray[np.uint8]
 """A batch of tiles: shape (n, side, side, 3), uint8, BGR, glass at ``edge.vision.balance.WHITE``."""
 
+Stains = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Mean and covariance of the optical density of each picture of a batch: shapes (n, 3) and (n, 3, 3), float32."""
+
 _DENSITY = -np.log10(np.maximum(np.arange(256), 1) / WHITE).astype(np.float32)
 _SMALLEST_VARIANCE = 1e-4
 _BOUNDS = {
@@ -71,7 +74,7 @@ class Augmentation:
         bounds.require(self, _BOUNDS)
 
 
-def stain_statistics(tiles: Tiles) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def stain_statistics(tiles: Tiles) -> Stains:
     """Mean and covariance of the optical density of each tile.
 
     Parameters
@@ -114,17 +117,42 @@ def restain(
     ndarray
         Shape (n, side, side, 3), uint8, BGR.
     """
-    own_mean, own_covariance = stain_statistics(tiles)
-    own, wanted = (c + _SMALLEST_VARIANCE * np.eye(3) for c in (own_covariance, covariance))
-    root = _power(own, 0.5)
-    inverse = _power(own, -0.5)
-    whole = inverse @ _power(root @ wanted @ root, 0.5) @ inverse
+    return transport(tiles, stain_statistics(tiles), (mean, covariance), mix)
+
+
+def transport(
+    pixels: Tiles,
+    own: Stains,
+    wanted: Stains,
+    mix: NDArray[np.float32],
+) -> Tiles:
+    """Give pictures another stain by the map that :func:`restain` takes, from statistics that may be of a part of them.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Shape (n, height, width, 3), uint8, BGR.
+    own, wanted : tuple of ndarray
+        Means (n, 3) and covariances (n, 3, 3) of optical density, what they are and what they shall be.
+    mix : ndarray
+        Shape (n,), 0 keeps a picture, 1 takes the new stain whole.
+
+    Returns
+    -------
+    ndarray
+        Shape (n, height, width, 3), uint8, BGR.
+    """
+    (own_mean, own_covariance), (mean, covariance) = own, wanted
+    before, after = (c + _SMALLEST_VARIANCE * np.eye(3) for c in (own_covariance, covariance))
+    root = _power(before, 0.5)
+    inverse = _power(before, -0.5)
+    whole = inverse @ _power(root @ after @ root, 0.5) @ inverse
     m = mix[:, None, None]
-    transport = ((1 - m) * np.eye(3) + m * whole).astype(np.float32)
+    turn = ((1 - m) * np.eye(3) + m * whole).astype(np.float32)
     target = (own_mean + mix[:, None] * (mean - own_mean)).astype(np.float32)
-    density = _DENSITY[tiles].reshape(len(tiles), -1, 3) - own_mean[:, None]
-    density = density @ transport.transpose(0, 2, 1) + target[:, None]
-    return _to_levels(density.astype(np.float32, copy=False)).reshape(tiles.shape)
+    density = _DENSITY[pixels].reshape(len(pixels), -1, 3) - own_mean[:, None]
+    density = density @ turn.transpose(0, 2, 1) + target[:, None]
+    return _to_levels(density.astype(np.float32, copy=False)).reshape(pixels.shape)
 
 
 def _power(symmetric: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:

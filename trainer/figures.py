@@ -103,6 +103,25 @@ def figures(judged: Judged, found: Decided, seed: int) -> dict[str, Any]:
     }
 
 
+def log_loss(found: Decided, origins: Origins) -> float:
+    """Measure how unlikely the truth was: mean negative log-likelihood, classes and their laboratories weighing alike.
+
+    Parameters
+    ----------
+    found : Decided
+        What was decided on each field.
+    origins : Origins
+        The fields.
+
+    Returns
+    -------
+    float
+        At least 0, lower is better.
+    """
+    likelihood = found.probabilities[np.arange(len(origins.labels)), origins.labels]
+    return float(-(origins.weights * np.log(likelihood + 1e-9)).sum())
+
+
 def of_probabilities(probabilities: NDArray[np.float64], origins: Origins, seed: int) -> dict[str, Any]:
     """Measure probabilities, the network's or a control's.
 

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from edge.errors import ConfigurationError
+from trainer import stopping
 from trainer.cells import Cells
 from trainer.checkpoint import Checkpoints, stem
 from trainer.errors import OutOfMemory, TrainingFailed
@@ -48,12 +49,13 @@ def train(cells: Cells, settings: Settings, stage: str, around: Surroundings) ->
     """Train a network.
 
     Adam with decoupled weight decay; a warm-up, then a cosine; the weights that are kept are an exponential average
-    over the steps (Polyak and Juditsky 1992), which carries further than the last ones.
+    over the steps (Polyak and Juditsky 1992), or with ``settings.stop_on`` that of the epoch that did best on what is
+    watched.
 
     Parameters
     ----------
     cells : Cells
-        All that it sees.
+        All that it sees, and what of them is watched.
     settings : Settings
         How it is trained. The same settings, cells and processor give the same weights, interrupted or not.
     stage : str
@@ -77,24 +79,34 @@ def train(cells: Cells, settings: Settings, stage: str, around: Surroundings) ->
     """
     keras.utils.set_random_seed(settings.seed)
     network, learner = _learner(settings, len(cells.classes))
-    batches = Batches(
-        cells, settings.tile_px, settings.batch, settings.steps_per_epoch, settings.augmentation, settings.seed
-    )
+    seen, watched = stopping.split_off(cells, settings.stop_on)
     kept = around.checkpoints
-    batches.epoch = kept.restore(learner, stage) if kept else 0
-    callbacks: list[Any] = [_Watch(settings, stage, batches, around)]
+    best = stopping.KeepBest(network, watched, seen, settings, stage, kept) if len(watched.labels) else None
+    batches = Batches(
+        seen, settings.tile_px, settings.batch, settings.steps_per_epoch, settings.augmentation, settings.seed
+    )
+    # An epoch is no use without the best of those before it.
+    if kept and (best is None or best.restore(*_learner(settings, len(cells.classes)))):
+        batches.epoch = kept.restore(learner, stage)
+    # The best is kept before the epoch is: what is taken up again is never without it.
+    callbacks: list[Any] = [*([best] if best else []), _Watch(settings, stage, batches, around)]
     # Keras writes these logs by TensorFlow, whichever back end computes.
     if around.logs and importlib.util.find_spec("tensorflow"):
         folder = around.logs / stem(stage)
         callbacks.append(keras.callbacks.TensorBoard(str(folder), write_graph=False))
     if batches.epoch < settings.epochs:
+        epochs = {"initial_epoch": batches.epoch, "epochs": settings.epochs}
         try:
-            learner.fit(batches, initial_epoch=batches.epoch, epochs=settings.epochs, verbose=0, callbacks=callbacks)
+            # Keras would shuffle batches, which are random already, by what it drew in the epochs before: a training
+            # that is taken up again would have others.
+            learner.fit(batches, **epochs, shuffle=False, verbose=0, callbacks=callbacks)
         except Exception as error:
             # Each back end has an error of its own for this, and none of them a common base.
             if not is_out_of_memory(error):
                 raise
             raise _too_large(settings, len(cells.classes)) from error
+        if best:
+            learner.set_weights(best.weights)
         if kept:
             kept.save(learner, stage, settings.epochs)
     return _in_full_precision(network, settings, len(cells.classes))
@@ -158,7 +170,8 @@ def _learner(settings: Settings, classes: int) -> tuple[Any, Any]:
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - warm_up), warmup_target=settings.learning_rate, warmup_steps=warm_up, alpha=0.01
     )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-3, use_ema=True, ema_momentum=0.99)
+    average = {"use_ema": settings.weight_averaging > 0, "ema_momentum": settings.weight_averaging}
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-3, **average)
     # Otherwise the first step makes its variables, and TensorFlow traces and compiles that step all over again.
     optimizer.build(learner.trainable_variables)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing)

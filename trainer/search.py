@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 import optuna
 
 from edge.errors import OutputError
-from trainer import dataset, figures
+from trainer import dataset, figures, split
 from trainer.dataset import Dataset
 from trainer.errors import DataError
-from trainer.evaluate import Judged
 from trainer.learning import Surroundings, shared
 from trainer.settings import Settings
 from trainer.split import Parts
@@ -97,6 +95,7 @@ def search(
         When the folder cannot be written.
     """
     sources, parts = dataset.split_up(manifests, relabel, hold_out, folds, settings.seed)
+    split.require_watched(sources, parts, settings.stop_on)
     found = dataset.prepare(sources, parts, settings, progress)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -171,13 +170,8 @@ def loss(found: Dataset, settings: Settings, around: Surroundings) -> float:
         At least 0, lower is better.
     """
     validated = cross_validate(found.training, found.always, found.folds, found.empty, settings, around)
-
-    def of(judged: Judged) -> float:
-        probabilities = figures.decided(judged, None, validated.decisions).probabilities
-        likelihood = probabilities[np.arange(len(judged.labels)), judged.labels]
-        return float(-(judged.weights * np.log(likelihood + 1e-9)).sum())
-
-    return (of(validated.held_out) + of(validated.restained)) / 2
+    looks = (validated.held_out, validated.restained)
+    return sum(figures.log_loss(figures.decided(look, None, validated.decisions), look) for look in looks) / 2
 
 
 def _require_whole(out: Path) -> None:

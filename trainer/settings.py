@@ -25,6 +25,7 @@ _BOUNDS = {
     "batch": (2, 65_536),
     "learning_rate": (1e-9, 10.0),
     "label_smoothing": (0.0, 0.9),
+    "weight_averaging": (0.0, 0.999999),
     "simulate": (0, 1_000_000),
     "least_probability": (0.0, 1.0),
     "seed": (0, 2**32 - 1),
@@ -55,6 +56,11 @@ class Settings:
         Highest learning rate of the cosine schedule.
     label_smoothing : float
         Share of each label given to all classes alike.
+    weight_averaging : float
+        Share of the average that each step keeps (its momentum); 0 keeps the last weights instead of an average.
+    stop_on : tuple of str
+        Laboratories and groups that are not trained on but watched, see :mod:`trainer.stopping`; none: the weights of
+        the last epoch are kept.
     background_class : str or None
         Class of cells outside a field's mask.
     simulate : int
@@ -88,6 +94,8 @@ class Settings:
     batch: int = 96
     learning_rate: float = 4e-3
     label_smoothing: float = 0.05
+    weight_averaging: float = 0.99
+    stop_on: tuple[str, ...] = ()
     background_class: str | None = "normal"
     simulate: int = 0
     least_probability: float = 0.7

@@ -114,3 +114,40 @@ def by_laboratory(fields: Sequence[LabelledField]) -> list[tuple[str, frozenset[
         if len(labs_of[field.label]) == 1:
             left_out[field.lab].discard(field.group)
     return [(lab, frozenset(groups)) for lab, groups in sorted(left_out.items()) if groups]
+
+
+def require_watched(
+    fields: Sequence[LabelledField], parts: Parts, names: Sequence[str], besides: Sequence[frozenset[str]] = ()
+) -> None:
+    """Refuse to watch what is not there, or what a class cannot be learned without.
+
+    Parameters
+    ----------
+    fields : sequence of LabelledField
+        The data set.
+    parts : Parts
+        Groups of each part.
+    names : sequence of str
+        Groups and laboratories that are to be watched, see :mod:`trainer.stopping`.
+    besides : sequence of frozenset of str
+        Groups of what is left out besides each fold.
+
+    Raises
+    ------
+    DataError
+        When one is not in the training part, or a network would be trained on nothing of a class.
+    """
+    training = [field for field in fields if field.group in parts.training]
+    there = {field.group for field in training} | {field.lab for field in training}
+    if unknown := sorted(set(names) - there):
+        raise DataError(f"--stop-on {unknown[0]}", "is neither a group nor a laboratory of the training part")
+    watched = {field.group for field in training if field.group in names or field.lab in names}
+    labels = {field.label for field in training}
+    for left_out in (frozenset[str](), *parts.folds, *besides):
+        remaining = {field.label for field in training if field.group not in watched | left_out}
+        if missing := sorted(labels - remaining) if watched else []:
+            raise DataError(
+                f"--stop-on {', '.join(names)}",
+                f"leaves {'a fold ' if left_out else ''}nothing of class {missing[0]!r} to train on",
+                "Watch less, or another group",
+            )

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-import platform
 import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import keras
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import __version__
 from edge.errors import OutputError
 from edge.model import run as _run
 from edge.model.description import Tiling, Training
 from edge.model.run import Run
-from trainer import calibrate, card, controls, dataset, evaluate, figures, report, simulated
+from trainer import calibrate, card, controls, dataset, evaluate, figures, provenance, report, simulated, split
 from trainer.cells import Cells
 from trainer.checkpoint import Checkpoints
 from trainer.data import duplicates
@@ -102,6 +97,9 @@ def fit(
         When the folder cannot be written.
     """
     sources, parts = dataset.split_up(manifests, relabel, hold_out, folds, settings.seed)
+    laboratories = split.by_laboratory([source for source in sources if source.group in parts.training])
+    left_out = [groups for _, groups in laboratories] if leave_out_laboratories else []
+    split.require_watched(sources, parts, settings.stop_on, left_out)
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
         (out / _run.DESCRIPTION).unlink(missing_ok=True)
@@ -112,7 +110,7 @@ def fit(
         sources, [parts.test, *parts.folds], lambda done: progress("looking for duplicates", done, len(sources))
     )
     found = dataset.prepare(sources, parts, settings, progress)
-    checkpoints = Checkpoints(out, _key(found, settings))
+    checkpoints = Checkpoints(out, provenance.key(found, settings))
     around = Surroundings(progress, checkpoints, out / LOGS)
     with shared(settings.devices):
         run, told, network, material, arrays = _learn(found, settings, around, licence, data, leave_out_laboratories)
@@ -127,12 +125,6 @@ def fit(
         _run.write(run, out)
         checkpoints.clear()
     return run
-
-
-def _key(found: Dataset, settings: Settings) -> str:
-    """Digest all that decides the weights."""
-    decides = (found.digest, sorted(map(sorted, found.folds)), settings, _software())
-    return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:16]
 
 
 def _learn(
@@ -187,7 +179,7 @@ def _learn(
             licence=licence,
             held_out_groups=tuple(sorted(found.held_out_groups)),
             command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-            software=_software(),
+            software=provenance.software(),
         ),
         metrics=figures.headline(told),
     )
@@ -239,15 +231,6 @@ def _of_network(judged: Judged, settings: Settings) -> dict[str, Any]:
     """Measure a network without a decision: the shares of its tiles are its probabilities."""
     cells = np.array([evidence.cells for evidence in judged.evidence])
     return figures.plain(cells / cells.sum(axis=1, keepdims=True), judged, settings.seed)
-
-
-def _software() -> dict[str, str]:
-    engine = keras.backend.backend()
-    return {
-        "wbc-edge": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("keras", engine, "numpy")},
-    }
 
 
 @contextmanager

@@ -68,7 +68,7 @@ class Validated:
     @cached_property
     def decisions(self) -> list[Decision]:
         """For each field the decision that was fitted on the other folds: figures are measured by these."""
-        of_folds = [self.decision(self.folds == fold) for fold in range(len(self.networks))]
+        of_folds = [self.decision(self.folds == fold) for fold in range(self.folds.max() + 1)]
         return [of_folds[fold] for fold in self.folds.tolist()]
 
 
@@ -200,6 +200,7 @@ def with_shuffled_labels(
     """
     outside = np.isin(cells.of("group"), sorted(fold)) & ~always
     seen = controls.shuffled(cells.where(~outside & ~always), settings.seed)
-    fewer = replace(settings, steps=max(1, settings.steps // SHUFFLED_STEPS))
+    # Nothing is watched: what would be chosen by has shuffled labels, too.
+    fewer = replace(settings, steps=max(1, settings.steps // SHUFFLED_STEPS), stop_on=())
     network = train(seen, fewer, "shuffled labels", around)
     return evaluate.judge(network, cells.where(outside), settings.tile_px)

@@ -34,7 +34,7 @@ def fit(manifest_file, out, backend, *options, **environment):
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_a_run_is_made_and_its_network_is_the_same_under_tensorflow(manifest_file, tmp_path, backend):
-    told = fit(manifest_file, tmp_path / "run", backend)
+    told = fit(manifest_file, tmp_path / "run", backend, "--stop-on", "violet-normal-1")
     assert backend in runs.read(tmp_path / "run").training.software
     assert told["metrics"]["cross-validated fields"] == 24
     assert (tmp_path / "run" / "report.html").exists()

@@ -66,6 +66,17 @@ def test_a_training_that_was_stopped_gives_the_weights_of_one_that_was_not(cells
     assert np.array_equal(weights_of(resumed), whole)
 
 
+def test_batches_come_in_the_same_order_after_an_interruption(cells, quick_training, tmp_path, monkeypatch):
+    # Of two batches every other shuffle is none.
+    monkeypatch.setattr(settings, "EPOCH_STEPS", 6)
+    longer = replace(quick_training, steps=18, batch=4)
+    whole = weights_of(train(cells, longer, "training", Surroundings()))
+    kept = Checkpoints(tmp_path, "key")
+    with pytest.raises(Stopped):
+        train(cells, longer, "training", Surroundings(stop_at(14), kept))
+    assert np.array_equal(weights_of(train(cells, longer, "training", Surroundings(checkpoints=kept))), whole)
+
+
 def test_a_finished_training_is_not_done_again(cells, three_epochs, tmp_path):
     kept = Checkpoints(tmp_path, "key")
     first = weights_of(train(cells, three_epochs, "training", Surroundings(checkpoints=kept)))

@@ -15,6 +15,7 @@ Examples:
   trainer data check fields.csv
   trainer fit fields.csv --out runs/first
   trainer search fields.csv --hold-out slide-19 --out searches/first
+  trainer ablate fields.csv --hold-out slide-19 --out ablations/first
   trainer compare fields.csv --out comparison
   trainer fit fields.csv extra.csv --relabel unlabelled=normal --hold-out slide-19 --out runs/marrow
 """
@@ -24,7 +25,7 @@ Examples:
     "trainer",
     cls=Commands,
     package="trainer.cli",
-    names=("data", "fit", "search", "compare", "features"),
+    names=("data", "fit", "search", "ablate", "compare", "features"),
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "TRAINER"},
     epilog=f"{EXAMPLES}\n{RESEARCH_USE_ONLY}",
 )

@@ -69,6 +69,12 @@ A manifest is a CSV file in UTF-8 with a row a field and the columns
     help="Highest rate of the schedule.",
 )
 @click.option(
+    "--stop-on",
+    multiple=True,
+    metavar="GROUP|LAB",
+    help="Do not train on it but watch it, and keep the epoch that does best on it; repeatable.",
+)
+@click.option(
     "--background-class",
     default="normal",
     show_default=True,

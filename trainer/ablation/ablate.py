@@ -1,0 +1,174 @@
+"""An ablation: the same folds again and again, with one thing changed at a time.
+
+The test part is never looked at. What is measured of each variant is kept in a file of its own, so that an ablation
+that was stopped goes on; the table is made from these files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
+
+import msgspec
+
+from edge.errors import ConfigurationError, OutputError
+from trainer import dataset, provenance, split
+from trainer.ablation import measured, morphology, table
+from trainer.ablation.measured import Measured
+from trainer.ablation.morphology import READERS, Reader, Shapes
+from trainer.ablation.variants import Variant, lineup
+from trainer.checkpoint import Checkpoints
+from trainer.dataset import Dataset
+from trainer.errors import DataError
+from trainer.learning import Surroundings, shared
+from trainer.settings import Settings
+from trainer.validation import cross_validate
+
+TABLE = "table.md"
+
+
+def ablate(
+    manifests: Sequence[Path],
+    out: Path,
+    settings: Settings,
+    *,
+    chosen: Sequence[str] = (),
+    seeds: Sequence[int] = (1,),
+    stop_on: Sequence[str] = (),
+    relabel: Mapping[str, str] | None = None,
+    hold_out: Sequence[str] = (),
+    folds: int = 3,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> list[Measured]:
+    """Cross-validate variants of a recipe by the same folds, as the fields are and restained.
+
+    Parameters
+    ----------
+    manifests : sequence of Path
+        CSV files, see :mod:`trainer.manifest`.
+    out : Path
+        Folder of the ablation; one that is there goes on.
+    settings : Settings
+        The given recipe.
+    chosen : sequence of str
+        Names of variants besides the given recipe, which is always measured; none: all.
+    seeds : sequence of int
+        See :func:`lineup`.
+    stop_on : sequence of str
+        See :func:`lineup`.
+    relabel : mapping of str to str, optional
+        New names of labels.
+    hold_out : sequence of str
+        Groups or laboratories that are not looked at: the test part of ``trainer fit``.
+    folds : int
+        Folds of each cross-validation.
+    progress : callable
+        Called with a stage's name, how much is done, and of how much.
+
+    Returns
+    -------
+    list of Measured
+        The given recipe first. ``table.md`` in the folder has them all.
+
+    Raises
+    ------
+    ConfigurationError
+        When there is no such variant.
+    DataError
+        When the data cannot be trained on, or the folder holds an ablation of other data, folds, settings or software.
+    OutputError
+        When the folder cannot be written.
+    """
+    variants, readers = _choose(settings, seeds, stop_on, chosen, out)
+    sources, parts = dataset.split_up(manifests, relabel, hold_out, folds, settings.seed)
+    for variant in variants:
+        split.require_watched(sources, parts, variant.change(settings).stop_on)
+    found = dataset.prepare(sources, parts, settings, progress)
+    shapes = cache(lambda: morphology.measure(found, settings, progress))
+    done: list[Measured] = []
+
+    def measure(name: str, key: str, how: Callable[[], Measured]) -> None:
+        done.append(_kept(_place(out, name), key, how))
+        _write(out / TABLE, table.write(done).encode())
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with shared(settings.devices):
+            for variant in variants:
+                key = provenance.key(found, variant.change(settings))
+                checkpoints = Checkpoints(out, key)
+                measure(variant.name, key, partial(_train, variant, key, found, settings, checkpoints, progress))
+        for reader in readers:
+            measure(reader.name, done[0].key, partial(_read, reader, done[0], shapes))
+        # Not before: those of a variant that was stopped lie beside those of the finished ones.
+        checkpoints.clear()
+    except OSError as error:
+        raise OutputError(
+            f"folder {out}", error.strerror or str(error), "Free some space, or choose another"
+        ) from error
+    return done
+
+
+def _choose(
+    settings: Settings, seeds: Sequence[int], stop_on: Sequence[str], chosen: Sequence[str], out: Path
+) -> tuple[list[Variant], list[Reader]]:
+    given, *others = lineup(seeds, stop_on)
+    names = [variant.name for variant in (given, *others)] + [reader.name for reader in READERS]
+    if unknown := sorted(set(chosen) - set(names)):
+        raise ConfigurationError(f"variant {unknown[0]!r}", f"there are {', '.join(names)}")
+
+    def wanted(name: str) -> bool:
+        # What was measured by an earlier call stays in the table.
+        return not chosen or name in chosen or _place(out, name).exists()
+
+    # What the given recipe does not have cannot be taken away.
+    changed = [variant for variant in others if variant.change(settings) != settings]
+    variants = [given, *(variant for variant in changed if wanted(variant.name))]
+    return variants, [reader for reader in READERS if wanted(reader.name)]
+
+
+def _place(out: Path, name: str) -> Path:
+    return out / f"{name}.json"
+
+
+def _kept(place: Path, key: str, measure: Callable[[], Measured]) -> Measured:
+    """Read what was measured before, or measure and keep it."""
+    if not place.exists():
+        result = measure()
+        _write(place, msgspec.json.encode(result))
+        return result
+    try:
+        kept = msgspec.json.decode(place.read_bytes(), type=Measured)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise DataError(f"ablation {place}", f"is damaged: {error}", "Remove that file") from error
+    if kept.key != key:
+        raise DataError(f"ablation {place}", "is of other data, folds, settings or software", "Choose another --out")
+    return kept
+
+
+def _train(
+    variant: Variant,
+    key: str,
+    found: Dataset,
+    given: Settings,
+    checkpoints: Checkpoints,
+    progress: Callable[[str, int, int], None],
+) -> Measured:
+    settings = variant.change(given)
+    around = Surroundings(lambda stage, done, of: progress(f"{variant.title}, {stage}", done, of), checkpoints)
+    # The drawn fields are those of the given recipe: a variant has them or has them not.
+    used = ~found.always | (settings.simulate > 0)
+    cells, always = found.training.where(used), found.always[used]
+    validated = cross_validate(cells, always, found.folds, found.empty, settings, around)
+    return measured.of_validated(variant.name, variant.title, key, settings, validated)
+
+
+def _read(reader: Reader, given: Measured, shapes: Callable[[], Shapes]) -> Measured:
+    return morphology.read(reader, given, shapes())
+
+
+def _write(place: Path, content: bytes) -> None:
+    part = place.with_name(f".{place.name}.part")
+    part.write_bytes(content)
+    part.replace(place)
