@@ -1,11 +1,17 @@
-"""Files that are there whole and on the disk, or not at all: what a power cut at any moment leaves behind."""
+"""Files that are there whole and on the disk, or not at all: what a power cut at any moment leaves behind.
+
+Commands called with sudo write into folders of the service's account, which could put a link there at any moment: that
+must not lead root anywhere else.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write(path: Path, content: bytes, mode: int | None = None) -> None:
@@ -27,7 +33,7 @@ def write(path: Path, content: bytes, mode: int | None = None) -> None:
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as stream:
+        with begin(part) as stream:
             if mode is None and path.exists():
                 mode = stat.S_IMODE(path.stat().st_mode)
             if mode is not None:
@@ -41,6 +47,78 @@ def write(path: Path, content: bytes, mode: int | None = None) -> None:
             part.unlink()
         raise
     sync_folder(path.parent)
+
+
+def begin(part: Path) -> BinaryIO:
+    """Open a file to be written from its beginning; one left of that name is removed, and no link is followed.
+
+    Parameters
+    ----------
+    part : Path
+        The file; its folder must be there.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written, or somebody else made it in the same moment.
+    """
+    part.unlink(missing_ok=True)
+    return part.open("xb")
+
+
+def make_file(path: Path) -> None:
+    """Make an empty file, unless there is one; what root makes belongs to whom the folder around it belongs.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder must be there.
+
+    Raises
+    ------
+    OSError
+        When it cannot be made, or root finds somebody else's link there.
+    """
+    try:
+        with path.open("xb") as made:
+            if os.geteuid() == 0:
+                around = path.parent.stat()
+                os.fchown(made.fileno(), around.st_uid, around.st_gid)
+    except FileExistsError:
+        if os.geteuid() == 0 and path.is_symlink() and path.lstat().st_uid != 0:
+            raise PermissionError(errno.EPERM, "this is a link that is not root's") from None
+
+
+def remove(folder: Path, path: Path) -> int:
+    """Remove a file below a folder, for root through no link.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    path : Path
+        The file, relative to it.
+
+    Returns
+    -------
+    int
+        How many bytes it took.
+
+    Raises
+    ------
+    OSError
+        When it is not there or cannot be removed.
+    """
+    through_no_link = os.O_NOFOLLOW if os.geteuid() == 0 else 0
+    with ExitStack() as opened:
+        around = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        opened.callback(os.close, around)
+        for name in path.parts[:-1]:
+            around = os.open(name, os.O_RDONLY | os.O_DIRECTORY | through_no_link, dir_fd=around)
+            opened.callback(os.close, around)
+        size_bytes = os.stat(path.name, dir_fd=around, follow_symlinks=False).st_size
+        os.unlink(path.name, dir_fd=around)
+    return size_bytes
 
 
 def make_folder(folder: Path) -> None:

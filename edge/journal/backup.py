@@ -63,8 +63,9 @@ def copy(source: sqlite3.Connection, path: Path, target: Path) -> int:
 
 def _written(source: sqlite3.Connection, part: Path) -> None:
     try:
+        durable.begin(part).close()
         copied = sqlite3.connect(part)
-    except sqlite3.OperationalError as error:
+    except (OSError, sqlite3.OperationalError) as error:
         remedy = "Name a folder that is there and that this user can write"
         raise OutputError(f"backup {part.parent}", "cannot be written", remedy) from error
     with closing(copied):

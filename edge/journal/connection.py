@@ -37,9 +37,11 @@ def to_write(file: Path, timeout_s: float) -> sqlite3.Connection:
     """
     with _accessible(file):
         durable.make_folder(file.parent)
-        _give_to_the_folders_owner(file)
+        if os.geteuid() == 0:
+            # The service's account must be able to write it; SQLite gives the files beside it the same owner.
+            durable.make_file(file)
         _judge_untouched(file)
-    with reported(file):
+    with _accessible(file), reported(file):
         connection = _connect(str(file), timeout_s)
         try:
             if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
@@ -82,18 +84,6 @@ def to_read(file: Path, timeout_s: float) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
-
-
-def _give_to_the_folders_owner(file: Path) -> None:
-    """Make a journal that root is the first to open one that the service's own account can write.
-
-    SQLite gives the files beside it the same owner.
-    """
-    if os.geteuid() or file.exists():
-        return
-    around = file.parent.stat()
-    file.touch()
-    os.chown(file, around.st_uid, around.st_gid)
 
 
 def _judge_untouched(file: Path) -> None:

@@ -17,6 +17,9 @@ from edge import durable
 from edge.errors import OutputError
 from edge.frame import Pixels
 
+FOLDER = "pictures"
+"""Name of the folder beside a journal in which its pictures are."""
+
 _REMEDY = "Free some space there, or name a folder that this user can write."
 
 
@@ -170,7 +173,7 @@ def _write_new(folder: Path, stem: str, suffix: str, content: bytes) -> Path:
     file = next(path for path in (folder / f"{name}{suffix}" for name in stems) if not path.exists())
     part = folder / f".{file.name}.part"
     try:
-        with part.open("wb") as stream:
+        with durable.begin(part) as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())

@@ -34,6 +34,35 @@ def test_what_root_makes_belongs_to_whom_the_folder_around_belongs(tmp_path: Pat
     assert (tmp_path / "one").stat().st_uid == 0, "one that is there stays whose it is"
 
 
+def test_what_lies_where_a_file_is_begun_is_never_written_through(tmp_path: Path) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "file"
+    victim.write_bytes(b"precious")
+    part = tmp_path / f".file.{os.getpid()}.part"
+    part.symlink_to(victim)
+    durable.write(path, b"content")
+    assert (victim.read_bytes(), path.read_bytes()) == (b"precious", b"content")
+    part.write_bytes(b"left by a kill")
+    durable.write(path, b"more")
+    assert path.read_bytes() == b"more"
+    assert not part.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_root_makes_files_for_whom_the_folder_belongs_to_and_follows_none_of_his_links(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    os.chown(folder, 1234, 5678)
+    durable.make_file(folder / "made")
+    durable.make_file(folder / "made")
+    assert ((folder / "made").stat().st_uid, (folder / "made").stat().st_gid) == (1234, 5678)
+    link = folder / "link"
+    link.symlink_to(tmp_path / "evil")
+    os.chown(link, 1234, 5678, follow_symlinks=False)
+    with pytest.raises(PermissionError, match="link"):
+        durable.make_file(link)
+    assert not (tmp_path / "evil").exists()
+
+
 def test_permissions_are_those_asked_for_or_those_of_before(tmp_path: Path) -> None:
     path = tmp_path / "file"
     before = os.umask(0o077)

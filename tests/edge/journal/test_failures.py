@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sqlite3
@@ -26,6 +27,7 @@ from edge.result import FrameResult, SampleResult, TileResult
 from edge.vision.quality import Quality
 
 WithoutWriteAccess = Callable[..., AbstractContextManager[None]]
+NOBODY = 65534
 FailingDisk = Callable[[Journal, int], AbstractContextManager[None]]
 
 
@@ -333,3 +335,24 @@ def test_whatever_bytes_are_damaged_reading_gives_rows_or_says_that_it_is_damage
             with suppress(JournalError):
                 read()
     assert logged.read_bytes() == damaged
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has more to lose than its own files")
+@pytest.mark.parametrize("is_there", [False, True])
+def test_root_opens_no_journal_through_a_link_of_the_folders_owner(
+    path: Path, tmp_path_factory: pytest.TempPathFactory, is_there: bool
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("etc") / "evil"
+    if is_there:
+        elsewhere.touch()
+    os.chown(path.parent, NOBODY, NOBODY)
+    path.symlink_to(elsewhere)
+    os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+    with pytest.raises(JournalReadOnly, match="link"):
+        Journal.open(path)
+    assert elsewhere.exists() == is_there
+    if is_there:
+        assert elsewhere.read_bytes() == b""
+    os.chown(path, 0, 0, follow_symlinks=False)
+    Journal.open(path).close()
+    assert elsewhere.stat().st_size > 0

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -99,15 +100,31 @@ def test_a_picture_that_cannot_be_written_is_told_of_and_the_others_go_on(tmp_pa
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_leaves_no_half_picture(tmp_path: Path, pixels: Pixels) -> None:
+def test_a_full_disk_leaves_no_half_picture(tmp_path: Path, pixels: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(part: Path) -> BinaryIO:
+        part.touch()
+        return Path("/dev/full").open("wb")
+
+    monkeypatch.setattr(durable, "begin", full)
     with PictureWriter(tmp_path) as writer:
-        (tmp_path / "S1").mkdir()
-        (tmp_path / "S1" / ".000001-frame.jpg.part").symlink_to("/dev/full")
         writer.put(1, "frame", pixels, sample="S1")
     ((_, _, error),) = writer.finished()
     assert isinstance(error, OutputError)
     assert "No space left" in str(error)
     assert list((tmp_path / "S1").iterdir()) == []
+
+
+def test_a_link_in_the_place_of_a_picture_is_not_written_through(tmp_path: Path, pixels: Pixels) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    with PictureWriter(tmp_path / "pictures") as writer:
+        (tmp_path / "pictures" / "S1").mkdir()
+        (tmp_path / "pictures" / "S1" / ".000001-frame.jpg.part").symlink_to(victim)
+        writer.put(1, "frame", pixels, sample="S1")
+    ((_, _, file),) = writer.finished()
+    assert isinstance(file, Path)
+    assert file.read_bytes().startswith(b"\xff\xd8\xff")
+    assert victim.read_bytes() == b"precious"
 
 
 def test_a_picture_whose_name_did_not_reach_the_disk_is_not_left_there(
@@ -139,7 +156,17 @@ def test_no_more_than_the_bound_are_held_in_memory(tmp_path: Path, pixels: Pixel
     code = """
 import sys, threading
 import numpy as np
+from edge import durable
 from edge.journal.pictures import PictureWriter
+
+begin = durable.begin
+
+def held_up(part):
+    if "000001" in part.name:
+        open(sys.argv[2], "wb").close()
+    return begin(part)
+
+durable.begin = held_up
 
 pixels = np.zeros((8, 8, 3), np.uint8)
 writer = PictureWriter(sys.argv[1], pending=2)
@@ -154,8 +181,7 @@ third.join()
 writer.close()
 print(len(list(writer.finished())), flush=True)
 """
-    (tmp_path / "sample").mkdir()
-    pipe = tmp_path / "sample" / ".000001-frame.jpg.part"
+    pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     run = subprocess.run([sys.executable, "-c", code, tmp_path, pipe], capture_output=True, timeout=30, check=True)
     assert run.stdout.split() == [b"waits", b"3"]
