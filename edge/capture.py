@@ -12,16 +12,14 @@ from threading import Event
 from types import TracebackType
 from typing import Literal
 
-from edge import verdict
 from edge.camera.guard import GuardedCamera, Teller, told_nobody
 from edge.errors import ImageError, JournalError, OutputError, WbcError
 from edge.frame import Pixels
 from edge.journal import Journal
-from edge.journal.pictures import PictureWriter
+from edge.journal.pictures import FOLDER, PictureWriter
 from edge.line import Broken, Judged, Line, Shot, Told
-from edge.model import Bundle, Model
+from edge.model import Model
 from edge.result import INDETERMINATE, FrameResult, SampleResult
-from edge.verdict import Evidence
 from edge.vision import overlay
 
 Save = Literal["none", "frames", "overlays"]
@@ -85,39 +83,6 @@ class Finished:
     decided: SampleResult | None
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What a model has seen of a sample so far.
-
-    Attributes
-    ----------
-    evidence : Evidence
-        Sum over the frames that are usable and like a smear.
-    frames : int
-        Number of frames judged.
-    indeterminate : int
-        How many of them were indeterminate.
-    """
-
-    evidence: Evidence
-    frames: int = 0
-    indeterminate: int = 0
-
-    def plus(self, result: FrameResult) -> Tally:
-        """Count a frame; an unusable one or one unlike any smear is counted and is no evidence."""
-        evidence = self.evidence
-        if result.quality.usable and result.novelty is not None and result.novelty <= 1:
-            evidence += verdict.pool((tile.probabilities for tile in result.tiles), len(evidence.cells))
-        return Tally(evidence, self.frames + 1, self.indeterminate + (result.verdict == INDETERMINATE))
-
-    def decide(self, sample: str, bundle: Bundle) -> SampleResult:
-        """Decide on the sample, or abstain."""
-        classes = bundle.description.classes
-        decided = verdict.decide(self.evidence, bundle.description.decision, classes)
-        probabilities = dict(zip(classes, decided.probabilities, strict=True)) if self.evidence.tiles else {}
-        return SampleResult(sample, decided.label, decided.reason, probabilities, self.frames, self.indeterminate)
-
-
 class Session:
     """One sample under the microscope: how its frames are judged and where they are logged.
 
@@ -158,10 +123,8 @@ class Session:
         self.logged = 0
         self._journal = journal
         self._save = save
-        self._pictures = None if save == "none" else PictureWriter(journal.path.parent / "pictures")
+        self._pictures = None if save == "none" else PictureWriter(journal.path.parent / FOLDER)
         self._number = journal.sample(sample)
-        self._before = journal.count(self._number)
-        self._tally = None if model is None else _earlier(journal, sample, model.bundle)
 
     def __enter__(self) -> Session:
         """Return the session."""
@@ -198,8 +161,6 @@ class Session:
         record = self._journal.record(self._number, result)
         log_ms = (time.perf_counter() - begun_s) * 1e3
         self.logged += 1
-        if self._tally is not None:
-            self._tally = self._tally.plus(result)
         if self._pictures is not None and pixels is not None:
             self._keep(self._pictures, record, pixels, result)
         return Logged(record, result, log_ms)
@@ -222,10 +183,13 @@ class Session:
                 self._journal.attach_picture(picture.record, picture.kind, picture.outcome)
 
     def so_far(self) -> SampleResult | None:
-        """Decide on the sample by what was seen of it until now; None without a model."""
-        if self.model is None or self._tally is None:
+        """Decide on the sample by what was seen of it until now, by whichever process; None without a model."""
+        if self.model is None:
             return None
-        return self._tally.decide(self.sample, self.model.bundle)
+        bundle = self.model.bundle
+        classes = bundle.description.classes
+        seen = self._journal.tally(self._number, bundle.identity, len(classes))
+        return seen.decide(self.sample, bundle.description.decision, classes)
 
     def finish(self) -> list[Failed | Finished]:
         """Wait for the pictures, decide on the sample and log the verdict, unless there never was a frame to judge.
@@ -238,9 +202,6 @@ class Session:
         if self._pictures is not None:
             self._pictures.close()
         failed = list(self.finished_pictures())
-        if self.model is not None and self._journal.count(self._number) > self._before + self.logged:
-            # Another process had the same sample in hand: its frames count too.
-            self._tally = _earlier(self._journal, self.sample, self.model.bundle)
         decided = self.so_far()
         if decided is not None and decided.frames:
             self._journal.finish_sample(self._number, decided)
@@ -393,11 +354,3 @@ def ticks(interval_s: float, clock: Callable[[], float] = time.monotonic) -> Ite
         # Of an interval next to nothing there are more than can be counted.
         missed = math.ceil(min((clock() - begun_s) / interval_s, _MOST_TICKS)) if interval_s else 0
         tick = max(tick + 1, missed)
-
-
-def _earlier(journal: Journal, sample: str, bundle: Bundle) -> Tally:
-    tally = Tally(verdict.pool((), len(bundle.description.classes)))
-    for record in journal.frames(sample=sample):
-        if record.result.model == bundle.identity:
-            tally = tally.plus(record.result)
-    return tally

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.result import INDETERMINATE
+from edge.result import INDETERMINATE, FrameResult, SampleResult
 
 TOO_LITTLE = "too little to see"
 LOW_CONFIDENCE = "low confidence"
@@ -215,3 +215,45 @@ def novelty(embeddings: NDArray[np.float32], mean: NDArray[np.float32], whitenin
     """
     white = (embeddings - mean) @ whitening
     return math.fsum(map(math.sqrt, (white * white).sum(axis=1).tolist())) / len(white)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a model has seen of a sample so far.
+
+    Attributes
+    ----------
+    evidence : Evidence
+        Sum over the frames that are usable and like a smear.
+    frames : int
+        Number of frames judged.
+    indeterminate : int
+        How many of them were indeterminate.
+    """
+
+    evidence: Evidence
+    frames: int = 0
+    indeterminate: int = 0
+
+    def plus(self, result: FrameResult) -> Tally:
+        """Count a frame; an unusable one or one unlike any smear is counted and is no evidence."""
+        evidence = self.evidence
+        if result.quality.usable and result.novelty is not None and result.novelty <= 1:
+            evidence += pool((tile.probabilities for tile in result.tiles), len(evidence.cells))
+        return Tally(evidence, self.frames + 1, self.indeterminate + (result.verdict == INDETERMINATE))
+
+    def decide(self, sample: str, decision: Decision, classes: tuple[str, ...]) -> SampleResult:
+        """Decide on the sample, or abstain.
+
+        Parameters
+        ----------
+        sample : str
+            Its identifier.
+        decision : Decision
+            The model's calibration and thresholds.
+        classes : tuple of str
+            The model's classes.
+        """
+        decided = decide(self.evidence, decision, classes)
+        shown = dict(zip(classes, decided.probabilities, strict=True)) if self.evidence.tiles else {}
+        return SampleResult(sample, decided.label, decided.reason, shown, self.frames, self.indeterminate)

@@ -11,11 +11,12 @@ from types import TracebackType
 from typing import TypeVar
 
 from edge.errors import RecordNotFound
-from edge.journal import audit, chain, integrity
+from edge.journal import audit, chain, integrity, tallies
 from edge.journal.audit import Audit
 from edge.journal.faults import readable, reported
 from edge.journal.records import EventRecord, FrameRecord, SampleRecord, read_frame, read_sample, text
 from edge.journal.schema import snapshot
+from edge.verdict import Tally
 
 _Reader = TypeVar("_Reader", bound="Reader")
 
@@ -112,17 +113,20 @@ class Reader:
             raise RecordNotFound(f"record {record}", "the journal has no such record", "See `wbc-edge log list`.")
         return page[0]
 
-    def count(self, sample_id: int) -> int:
-        """Count the frames that are logged for a sample, by whichever process.
+    def tally(self, sample_id: int, model: str, classes: int) -> Tally:
+        """Return what a model has seen of a sample, in frames logged by whichever process.
 
         Parameters
         ----------
         sample_id : int
             Number of the sample.
+        model : str
+            The model's identity.
+        classes : int
+            How many the model has.
         """
-        with reported(self.path):
-            counted = self._connection.execute("SELECT count(*) FROM frames WHERE sample = ?", (sample_id,))
-            return int(counted.fetchone()[0])
+        with reported(self.path), readable(self.path, "a tally"):
+            return tallies.read(self._connection, sample_id, model, classes)
 
     def samples(self) -> list[SampleRecord]:
         """Return the samples in the order in which they were begun."""
@@ -175,7 +179,8 @@ class Reader:
             rows = self._connection.execute("SELECT * FROM events ORDER BY event")
             events = audit.verify((dict(row) for row in rows), given_out["seq"] if given_out else 0, expected)
             frames, problems = chain.follow(self._connection)
-        return replace(events, frames=frames, problems=(*events.problems, *problems))
+            wrong = tallies.problems(self._connection)
+        return replace(events, frames=frames, problems=(*events.problems, *problems, *wrong))
 
     def _page(self, query: str, wanted: dict[str, str | int]) -> list[FrameRecord]:
         tiles: dict[int, list[sqlite3.Row]] = defaultdict(list)

@@ -14,6 +14,7 @@ import msgspec
 
 from edge.frame import SensorReport
 from edge.result import FrameResult, SampleResult, TileResult
+from edge.verdict import Evidence, Tally
 from edge.vision.morphology import Morphology
 from edge.vision.quality import Quality
 
@@ -302,6 +303,23 @@ def read_frame(row: sqlite3.Row, tiles: Sequence[sqlite3.Row], pictures: Mapping
     if row["reviewed_s"] is not None:
         review = Review(row["review_label"], row["review_note"], row["reviewed_by"], row["reviewed_s"])
     return FrameRecord(row["record"], row["name"], result, row["boot_id"], row["software"], pictures, review)
+
+
+def tally_row(tally: Tally) -> tuple[int, int, int, str]:
+    """Return the columns ``frames``, ``indeterminate``, ``tiles`` and ``cells`` of a tally."""
+    return tally.frames, tally.indeterminate, tally.evidence.tiles, _json(tally.evidence.cells)
+
+
+def read_tally(row: sqlite3.Row, classes: int) -> Tally:
+    """Return the tally that a row holds; without a tile yet its cells are zeros, one a class.
+
+    Raises
+    ------
+    msgspec.DecodeError
+        When a column does not hold what was once written.
+    """
+    cells = _numbers(row["cells"]) or (0.0,) * classes
+    return Tally(Evidence(cells, row["tiles"]), row["frames"], row["indeterminate"])
 
 
 def read_sample(row: sqlite3.Row) -> SampleRecord:

@@ -6,12 +6,14 @@ in ``PRAGMA user_version``. Scripts are only ever appended: one that has been re
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 
+from edge import durable
 from edge.errors import JournalError, JournalTooNew
 
 APPLICATION_ID = 0x57424345  # "WBCE"
@@ -149,7 +151,42 @@ _VERSION_6 = """
 ALTER TABLE frames ADD COLUMN stain REAL;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
+_VERSION_7 = """
+-- What a model has seen of a sample, added up as its frames are logged.
+CREATE TABLE tallies (
+    sample INTEGER NOT NULL REFERENCES samples,
+    model TEXT NOT NULL,
+    frames INTEGER NOT NULL,
+    indeterminate INTEGER NOT NULL,
+    tiles INTEGER NOT NULL,
+    cells TEXT NOT NULL,
+    PRIMARY KEY (sample, model)
+) STRICT, WITHOUT ROWID;
+
+-- One class after the other: grouping millions of tiles by class would sort them all.
+CREATE VIEW evidence AS
+SELECT sample, model, tiles.probabilities FROM frames JOIN tiles USING (record) WHERE usable AND novelty <= 1;
+
+INSERT INTO tallies
+SELECT sample, model, count(*), sum(verdict IS 'indeterminate'),
+    (SELECT count(*) FROM evidence AS own WHERE own.sample = judged.sample AND own.model = judged.model),
+    (SELECT json_group_array((
+        SELECT CASE WHEN count(share) = count(*) THEN sum(share) END FROM (
+            SELECT json_extract(probabilities, '$[' || class.key || ']') AS share
+            FROM evidence AS own WHERE own.sample = judged.sample AND own.model = judged.model
+        )
+    )) FROM json_each((
+        SELECT probabilities FROM evidence AS own WHERE own.sample = judged.sample AND own.model = judged.model LIMIT 1
+    )) AS class)
+FROM frames AS judged WHERE model IS NOT NULL GROUP BY sample, model;
+
+DROP VIEW evidence;
+"""
+
+MIGRATIONS: tuple[str, ...] = (
+    *(_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6),
+    _VERSION_7,
+)
 
 
 @contextmanager
@@ -275,7 +312,8 @@ def _statements(script: str) -> Iterator[str]:
 
 def _keep_copy(path: Path, found: int) -> Path:
     names = (path.with_name(f"{path.name}.v{found}-{number}") for number in count(1))
-    copy = next(name for name in names if not name.exists())
+    copy = next(name for name in names if not os.path.lexists(name))
+    durable.make_file(copy)
     # A connection of its own: SQLite copies from no connection that holds the write lock.
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
         try:

@@ -13,8 +13,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from edge import __version__
 from edge.errors import JournalDiskFailed
-from edge.journal import audit, backup, chain, connection
-from edge.journal.faults import reported
+from edge.journal import audit, backup, chain, connection, tallies
+from edge.journal.faults import readable, reported
 from edge.journal.reading import Reader
 from edge.journal.records import TILE_COLUMNS, boot_id, frame_row, numbers_by_name, text, tile_rows
 from edge.journal.schema import transaction
@@ -160,6 +160,8 @@ class Journal(Reader):
             tiles = list(tile_rows(record, result.tiles))
             self._connection.executemany(_INSERT_TILE, tiles)
             chain.seal(self._connection, record, row, tiles)
+            with readable(self.path, "a tally"):
+                tallies.add(self._connection, sample_id, result)
         return record
 
     @_made_again

@@ -11,15 +11,16 @@ import pytest
 from edge.camera import CameraSettings
 from edge.camera.doubles import ScriptedCamera
 from edge.camera.guard import BackOff, GuardedCamera
-from edge.capture import Failed, Finished, Logged, Session, Tally, caption, run, ticks
+from edge.capture import Failed, Finished, Logged, Session, caption, run, ticks
 from edge.errors import CameraLost, ImageError, JournalError, OutputError, ScaleError, WbcError
 from edge.frame import Frame
 from edge.journal import Journal
+from edge.journal.retention import Policy, prune
 from edge.model import open_model, shelf
 from edge.pipeline import classify, measure
 from edge.result import INDETERMINATE
 from edge.simulator import Smear, draw
-from edge.verdict import Evidence, decide, pool
+from edge.verdict import Evidence, Tally, decide, pool
 
 BLANK = np.full((240, 320, 3), 235, np.uint8)
 
@@ -115,7 +116,8 @@ def test_unusable_frames_are_counted_and_are_no_evidence(model, cells):
     nothing = Tally(pool((), 3))
     assert nothing.plus(judged).evidence.tiles == len(judged.tiles) > 0
     assert nothing.plus(blank) == Tally(nothing.evidence, 1, 1)
-    decided = nothing.plus(blank).decide("S-1", model.bundle)
+    description = model.bundle.description
+    decided = nothing.plus(blank).decide("S-1", description.decision, description.classes)
     assert (decided.verdict, decided.probabilities, decided.indeterminate) == (INDETERMINATE, {}, 1)
 
 
@@ -138,6 +140,26 @@ def test_the_verdict_counts_what_another_process_logged_for_the_sample_meanwhile
     assert (of_other.decided.frames, finished.decided.frames) == (2, 3)
     assert journal.samples()[0].result == finished.decided
     assert Session(journal, "S-1", model=model).so_far() == finished.decided
+
+
+def test_a_sample_that_was_open_for_months_is_taken_up_without_a_look_at_its_frames(journal, scripted, model, cells):
+    with Session(journal, "S-1", model=model) as session:
+        *_, finished = run(scripted(cells, BLANK, cells), session)
+    asked = []
+    with journal.maintenance() as connection:
+        connection.set_trace_callback(asked.append)
+        with Session(journal, "S-1", model=model) as session:
+            assert session.so_far() == finished.decided
+        connection.set_trace_callback(None)
+    assert not [statement for statement in asked if "frames" in statement or "tiles" in statement], asked
+
+
+def test_frames_that_were_thrown_away_still_count_for_their_sample(journal, scripted, model, cells):
+    with Session(journal, "S-1", model=model) as session:
+        *_, before = run(scripted(cells, cells), session)
+    assert prune(journal, Policy(frame_days=1), now_s=time.time() + 10 * 86_400).frames == 2
+    assert Session(journal, "S-1", model=model).so_far() == before.decided
+    assert journal.audit().problems == ()
 
 
 def test_of_a_sample_without_a_frame_no_verdict_is_logged(journal, scripted, model):

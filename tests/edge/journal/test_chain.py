@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.journal import Journal, chain, schema, store
+from edge.journal import Journal, chain, schema, store, tallies
 from edge.journal.records import frame_row
 from edge.journal.retention import Policy, prune
 from edge.result import FrameResult, SampleResult
@@ -72,6 +72,13 @@ def test_frames_as_they_were_logged_are_whole(logged: Path, result: FrameResult)
         ("UPDATE reviews SET label = 'normal'", "the review of record 5 is not as it was logged"),
         ("DELETE FROM reviews", "the review of record 5 is not as it was logged"),
         ("INSERT INTO reviews VALUES (2, 'MM', '', 'ada', 1.9e9)", "the review of record 2 is not as it was logged"),
+        (
+            "UPDATE tallies SET cells = '[9,0,0]' WHERE sample = 1",
+            "the tally of sample S1 is not the sum of its frames",
+        ),
+        ("UPDATE tallies SET frames = 4 WHERE sample = 2", "the tally of sample S2 is not the sum of its frames"),
+        ("UPDATE tallies SET cells = 'none' WHERE sample = 2", "the tally of sample S2 is not the sum of its frames"),
+        ("DELETE FROM tallies WHERE sample = 2", "the tally of sample S2 is not the sum of its frames"),
     ],
 )
 def test_what_was_changed_shows(logged: Path, statement: str, problem: str) -> None:
@@ -141,6 +148,7 @@ def test_frames_of_before_a_figure_was_logged_keep_their_digests(
         earlier.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:5])
         earlier.setattr(chain, "_LATER_COLUMNS", ())
         earlier.setattr(store, "frame_row", row_of_before)
+        earlier.setattr(tallies, "add", lambda *_: None)
         with Journal.open(path) as journal:
             for _ in range(2):
                 journal.record(journal.sample("S1"), result)

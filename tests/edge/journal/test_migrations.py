@@ -13,9 +13,10 @@ import pytest
 from msgspec import structs
 
 from edge.errors import JournalError, JournalTooNew
-from edge.journal import Journal, schema
+from edge.journal import Journal, schema, tallies
 from edge.journal.records import frame_row
 from edge.result import FrameResult
+from edge.verdict import Evidence, Tally
 
 ADD_OPERATOR = """
 ALTER TABLE frames ADD COLUMN operator TEXT;
@@ -130,3 +131,32 @@ def test_a_journal_of_the_first_version_is_read_and_written_on(
         assert journal.frame(1).result.tiles == result.tiles
         assert journal.check() == []
     assert version_of(path) == TODAY
+
+
+def test_what_was_seen_of_a_sample_before_it_was_added_up_as_it_came_is_added_up(
+    path: Path, result: FrameResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlike = replace(result, verdict="indeterminate", novelty=1.5)
+    blank = replace(result, tiles=(), quality=replace(result.quality, usable=False), verdict="indeterminate")
+    overflown = replace(result, tiles=(structs.replace(result.tiles[0], probabilities=(math.nan, 0.5, 0.5)),))
+    others = (replace(result, model="other@0123456789ab"), replace(result, model=None))
+    logged = {"S1": (result, result, unlike, blank, *others), "S2": (blank,), "S3": (overflown,)}
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:6])
+        earlier.setattr(tallies, "add", lambda *_: None)
+        with Journal.open(path) as journal:
+            numbers = [journal.sample(name) for name in logged]
+            for sample, frames in zip(numbers, logged.values(), strict=True):
+                for frame in frames:
+                    journal.record(sample, frame)
+    with Journal.open(path) as journal:
+        assert journal.audit().problems == ()
+        seen = [journal.tally(sample, "wbc@0123456789ab", 3) for sample in numbers]
+        assert (seen[0].frames, seen[0].indeterminate, seen[0].evidence.tiles) == (4, 2, 4)
+        assert seen[0].evidence.cells == pytest.approx((2.3, 1.46, 0.24))
+        assert seen[1] == Tally(Evidence((0.0, 0.0, 0.0), 0), 1, 1)
+        assert math.isnan(seen[2].evidence.cells[0])
+        assert journal.tally(1, "other@0123456789ab", 3).frames == 1
+        journal.record(1, result)
+        assert journal.tally(1, "wbc@0123456789ab", 3).evidence.cells == pytest.approx((3.45, 2.19, 0.36))
+        assert journal.audit().problems == ()

@@ -27,9 +27,8 @@ reals = st.floats(allow_nan=False, allow_infinity=False)
 counts = st.integers(-(2**63), 2**63 - 1)
 names = st.text()
 numbers_by_name = st.dictionaries(names, reals, max_size=4)
-tiles = st.lists(
-    st.builds(TileResult, counts, counts, counts, counts, names, st.lists(reals, max_size=4).map(tuple)), max_size=4
-).map(tuple)
+shares = st.tuples(*[st.floats(0, 1)] * 3)
+tiles = st.lists(st.builds(TileResult, counts, counts, counts, counts, names, shares), max_size=4).map(tuple)
 results = st.builds(
     FrameResult,
     frame=names,
