@@ -17,12 +17,18 @@ from edge.daemon.words import Say
 from edge.errors import JournalDiskFailed, JournalError, StorageFull
 from edge.journal import Journal
 from edge.journal.reserve import Reserve
-from edge.journal.retention import Policy, prune
+from edge.journal.retention import Policy, Pruned, steps
 from edge.journal.upkeep import compact, last_event_s
 from edge.settings import Config
 
 _LOOK_EVERY_S = 5.0
 _PRUNE_EVERY_S = 600.0
+_PRUNE_FOR_S = 0.2
+"""So long at a time while no frame waits; while one does, a step at a time."""
+
+_MAKE_ROOM_FOR_S = 5.0
+"""A disk that is nearly full is worth a few frames: pictures go for so long before the next one is taken."""
+
 _TELL_DISK_EVERY_S = 3600.0
 _DAY_S = 86_400.0
 
@@ -77,7 +83,12 @@ class Upkeep:
         self._checking = self._told_unremovable = False
         self._made_again = 0
         self._look_s = self._prune_s = self._tell_disk_s = time.monotonic()
+        self._pruning: Iterator[Pruned] | None = None
+        self._gone = Pruned()
         self._tell_pictures()
+        if self._free(journal.path.parent) < settings.keep_free_mb:
+            with self._later():
+                self._make_room()
         self._demand_room()
         if not Reserve(journal.path).hold():
             self._warn("disk", "no space could be put by for the log of a full disk")
@@ -98,25 +109,31 @@ class Upkeep:
             When the journal cannot be written.
         """
         now_s = time.monotonic()
-        if now_s < self._look_s:
-            return
-        self._look_s = now_s + _LOOK_EVERY_S
+        if now_s >= self._look_s:
+            self._look_s = now_s + _LOOK_EVERY_S
+            self._look(now_s, is_idle)
+        if self._pruning is not None:
+            with self._later():
+                self._prune(_PRUNE_FOR_S if is_idle else 0.0)
+
+    def _look(self, now_s: float, is_idle: bool) -> None:
         self._watch_clock()
         self._watch_room()
-        if now_s >= self._prune_s:
+        if self._pruning is None and now_s >= self._prune_s:
             self._prune_s = now_s + _PRUNE_EVERY_S
-            with self._later():
-                self.prune()
+            self._pruning = self._begun_pruning()
         if is_idle:
             with self._later():
                 compact(self._journal)
         self._watch_disk(now_s)
         self._check()
 
-    def prune(self) -> None:
-        """Throw away what the configuration no longer keeps."""
+    def _begun_pruning(self) -> Iterator[Pruned]:
+        """Throw away what the configuration no longer keeps, a step at a time."""
         settings = self._settings
         is_trusted = self._clock.is_trusted
+        if not is_trusted and (settings.keep_picture_days or settings.keep_frame_days):
+            self._say("warning", "the clock jumped: for a day nothing is thrown away for its age")
         policy = Policy(
             picture_days=(settings.keep_picture_days or None) if is_trusted else None,
             frame_days=(settings.keep_frame_days or None) if is_trusted else None,
@@ -124,14 +141,37 @@ class Upkeep:
             free_mb=settings.keep_free_mb or None,
             reviewed_first=settings.prune_first == "reviewed",
         )
-        gone = prune(self._journal, policy, free_mb=self._free)
+        return steps(self._journal, policy, free_mb=self._free)
+
+    def _prune(self, for_s: float) -> None:
+        """Go on throwing away, for one step at least; tell of it at the end."""
+        until_s = time.monotonic() + for_s
+        for gone in self._pruning or ():
+            self._gone += gone
+            if time.monotonic() >= until_s:
+                return
+        self._pruning = None
+        gone, self._gone = self._gone, Pruned()
+        self._tell_gone(gone)
+
+    def _make_room(self) -> None:
+        """Throw pictures away until enough is free, for a while at most."""
+        settings = self._settings
+        policy = Policy(free_mb=settings.keep_free_mb, reviewed_first=settings.prune_first == "reviewed")
+        until_s = time.monotonic() + _MAKE_ROOM_FOR_S
+        gone = Pruned()
+        for step in steps(self._journal, policy, free_mb=self._free):
+            gone += step
+            if time.monotonic() >= until_s:
+                break
+        self._tell_gone(gone)
+
+    def _tell_gone(self, gone: Pruned) -> None:
         if gone.pictures or gone.frames:
             self._say("info", f"thrown away: {gone.pictures} pictures, {gone.frames} frames")
         if gone.problem and not self._told_unremovable:
             self._told_unremovable = True
             self._warn("disk", f"a picture cannot be removed: {gone.problem}")
-        if not is_trusted and (settings.keep_picture_days or settings.keep_frame_days):
-            self._say("warning", "the clock jumped: for a day nothing is thrown away for its age")
 
     @contextmanager
     def _later(self) -> Iterator[None]:
@@ -139,7 +179,7 @@ class Upkeep:
         try:
             yield
         except JournalDiskFailed as error:
-            self._prune_s = self._look_s
+            self._pruning, self._prune_s = None, self._look_s
             self._bulletin.failed(str(error))
 
     def _watch_disk(self, now_s: float) -> None:
@@ -165,7 +205,7 @@ class Upkeep:
             # Again and again only while pictures come: what is over the limit then is what came since.
             if self.keeps_pictures:
                 with self._later():
-                    self.prune()
+                    self._make_room()
             has_room = self._free(self._journal.path.parent) >= settings.keep_free_mb
         else:
             has_room = True

@@ -9,14 +9,18 @@ another journal, or of this one's predecessor. Whatever goes is logged.
 
 from __future__ import annotations
 
+import errno
 import shutil
+import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
+from edge import durable
 from edge.journal import audit
+from edge.journal.pictures import FOLDER
 from edge.journal.store import Journal
 
 _DAY_S = 86_400.0
@@ -26,17 +30,15 @@ _EARLIEST_S = 1_735_689_600.0
 _LONGEST_PAUSE_S = 7 * _DAY_S
 """From one frame to the next no more than this counts: a clock that jumps ten years makes nothing ten years old."""
 
-_OLDER = """
-WITH pauses AS (
-    SELECT record, lead(wall_time_s, 1, :now_s) OVER (ORDER BY record) - wall_time_s AS pause_s
-    FROM frames WHERE wall_time_s > :earliest_s
-), ages AS (
-    SELECT record, sum(min(max(pause_s, 0.0), :longest_s)) OVER (ORDER BY record DESC) AS age_s FROM pauses
-)
-SELECT record FROM ages WHERE age_s > :age_s ORDER BY record
-"""
+# Asked of each picture anew: what SQLite puts together at the beginning of a question, it does for each batch.
+_IS_TIMED = "EXISTS (SELECT 1 FROM frames WHERE frames.record = pictures.record AND wall_time_s > ?)"
+_REVIEW = "(SELECT 1 FROM reviews WHERE reviews.record = pictures.record)"
 
 _BATCH = 200
+"""How many pictures or frames go in one step."""
+
+_PAGE = 2000
+"""How many frames, or pictures that stay, are looked at in one step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +94,6 @@ class Pruned:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    record: int
-    kind: str
-    file: Path
-    size_bytes: int
-
-
 def prune(
     journal: Journal,
     policy: Policy,
@@ -130,91 +124,132 @@ def prune(
     JournalError
         When the journal cannot be written; nothing that it refers to is gone then.
     """
+    return sum(steps(journal, policy, now_s=now_s, free_mb=free_mb), Pruned())
+
+
+def steps(
+    journal: Journal,
+    policy: Policy,
+    *,
+    now_s: float | None = None,
+    free_mb: Callable[[Path], float] = lambda folder: shutil.disk_usage(folder).free / 1e6,
+) -> Iterator[Pruned]:
+    """Do as :func:`prune`, a little at a time, so that frames can be logged in between.
+
+    What a step threw away stays thrown away whatever ends the next one. All of them together look at each picture and
+    each frame a fixed number of times.
+
+    Yields
+    ------
+    Pruned
+        What went in a step; often nothing.
+    """
     now_s = time.time() if now_s is None else now_s
-    gone = _remove(journal)
-    kept = list(_pictures(journal, policy.reviewed_first))
+    yield _remove(journal)
     if policy.picture_days is not None:
-        older = set(_older(journal, policy.picture_days, now_s))
-        old = [picture for picture in kept if picture.record in older]
-        gone += _forget(journal, old, f"older than {policy.picture_days:g} days")
-        kept = [picture for picture in kept if picture not in set(old)]
+        last = yield from _last_older(journal, policy.picture_days, now_s)
+        for batch in _pictures(journal, f"pictures.record <= ? AND {_IS_TIMED}", (last, _EARLIEST_S)):
+            yield _forget(journal, batch, f"older than {policy.picture_days:g} days")
     if policy.picture_mb is not None:
-        excess = sum(picture.size_bytes for picture in kept) - policy.picture_mb * 1e6
-        gone += _forget_enough(journal, kept, excess, f"over {policy.picture_mb:g} MB")
-        kept = list(_pictures(journal, policy.reviewed_first))
+        excess_bytes = -policy.picture_mb * 1e6
+        for batch in _pictures(journal):
+            excess_bytes += sum(_size_bytes(journal, picture) for picture in batch)
+            yield Pruned()
+        yield from _forget_enough(journal, policy, excess_bytes, f"over {policy.picture_mb:g} MB")
     if policy.free_mb is not None:
-        missing = (policy.free_mb - free_mb(journal.path.parent)) * 1e6
-        gone += _forget_enough(journal, kept, missing, f"less than {policy.free_mb:g} MB are free")
+        missing_bytes = (policy.free_mb - free_mb(journal.path.parent)) * 1e6
+        yield from _forget_enough(journal, policy, missing_bytes, f"less than {policy.free_mb:g} MB are free")
     if policy.frame_days is not None:
-        gone += _forget_frames(journal, _older(journal, policy.frame_days, now_s), policy.frame_days)
-    return gone
+        last = yield from _last_older(journal, policy.frame_days, now_s)
+        yield from _forget_frames(journal, last, policy.frame_days)
 
 
-def _pictures(journal: Journal, reviewed_first: bool) -> Iterator[_Kept]:
-    with journal.transaction() as connection:
-        rows = connection.execute(
-            "SELECT pictures.*, record IN (SELECT record FROM reviews) AS reviewed FROM pictures"
-            f" ORDER BY reviewed {'DESC' if reviewed_first else 'ASC'}, record, kind"
-        ).fetchall()
-    for row in rows:
-        file = journal.path.parent / row["path"]
-        try:
-            size_bytes = file.stat().st_size
-        except OSError:
-            size_bytes = 0
-        yield _Kept(row["record"], row["kind"], file, size_bytes)
+def _last_older(journal: Journal, days: float, now_s: float) -> Generator[Pruned, None, int]:
+    """Return the last record that is older than so many days, 0 without one: all before it are older too."""
+    age_s, later_s = 0.0, now_s
+    before = 2**63 - 1
+    query = "SELECT record, wall_time_s FROM frames WHERE record < ? ORDER BY record DESC LIMIT ?"
+    while page := _rows(journal, query, before, _PAGE):
+        for record, wall_time_s in page:
+            if wall_time_s is None or wall_time_s <= _EARLIEST_S:
+                continue
+            age_s += min(max(later_s - wall_time_s, 0.0), _LONGEST_PAUSE_S)
+            later_s = wall_time_s
+            if age_s > days * _DAY_S:
+                return int(record)
+        before = page[-1]["record"]
+        yield Pruned()
+    return 0
 
 
-def _enough(pictures: list[_Kept], excess_bytes: float) -> list[_Kept]:
+def _pictures(journal: Journal, condition: str = "true", wanted: tuple[float, ...] = ()) -> Iterator[list[sqlite3.Row]]:
+    """Yield pictures in batches, in the order of their records, each once."""
+    query = f"SELECT * FROM pictures WHERE (record, kind) > (?, ?) AND {condition} ORDER BY record, kind LIMIT ?"
+    batch = _rows(journal, query, 0, "", *wanted, _BATCH)
+    while batch:
+        yield batch
+        batch = _rows(journal, query, batch[-1]["record"], batch[-1]["kind"], *wanted, _BATCH)
+
+
+def _forget_enough(journal: Journal, policy: Policy, excess_bytes: float, why: str) -> Iterator[Pruned]:
+    """Forget the first pictures until so much is gone: in the place of one that cannot be removed the next goes."""
+    reviewed = ("EXISTS", "NOT EXISTS") if policy.reviewed_first else ("NOT EXISTS", "EXISTS")
+    for batch in chain.from_iterable(_pictures(journal, f"{each} {_REVIEW}") for each in reviewed):
+        left = batch
+        while chosen := _enough(journal, left, excess_bytes):
+            gone = _forget(journal, chosen, why)
+            excess_bytes -= gone.picture_bytes
+            left = left[len(chosen) :]
+            yield gone
+        if excess_bytes <= 0:
+            return
+
+
+def _enough(journal: Journal, pictures: list[sqlite3.Row], excess_bytes: float) -> list[sqlite3.Row]:
     chosen = []
     for picture in pictures:
         if excess_bytes <= 0:
             break
         chosen.append(picture)
-        excess_bytes -= picture.size_bytes
+        excess_bytes -= _size_bytes(journal, picture)
     return chosen
 
 
-def _forget_enough(journal: Journal, pictures: list[_Kept], excess_bytes: float, why: str) -> Pruned:
-    """Forget the first pictures until so much is gone: in the place of one that cannot be removed the next goes."""
-    gone = Pruned()
-    while chosen := _enough(pictures, excess_bytes - gone.picture_bytes):
-        gone += _forget(journal, chosen, why)
-        pictures = pictures[len(chosen) :]
-    return gone
+def _size_bytes(journal: Journal, picture: sqlite3.Row) -> int:
+    try:
+        return int((journal.path.parent / picture["path"]).stat().st_size)
+    except OSError:
+        return 0
 
 
-def _forget(journal: Journal, pictures: list[_Kept], why: str) -> Pruned:
-    gone = Pruned()
-    for start in range(0, len(pictures), _BATCH):
-        batch = [(each.record, each.kind) for each in pictures[start : start + _BATCH]]
-        with journal.transaction() as connection:
-            connection.executemany(
-                "INSERT INTO removals SELECT record, kind, path, ? FROM pictures WHERE record = ? AND kind = ?",
-                [(why, *each) for each in batch],
-            )
-            connection.executemany("DELETE FROM pictures WHERE record = ? AND kind = ?", batch)
-        gone += _remove(journal)
-    return gone
+def _forget(journal: Journal, pictures: list[sqlite3.Row], why: str) -> Pruned:
+    batch = [(picture["record"], picture["kind"]) for picture in pictures]
+    with journal.transaction() as connection:
+        connection.executemany(
+            "INSERT INTO removals SELECT record, kind, path, ? FROM pictures WHERE record = ? AND kind = ?",
+            [(why, *each) for each in batch],
+        )
+        connection.executemany("DELETE FROM pictures WHERE record = ? AND kind = ?", batch)
+    return _remove(journal)
 
 
 def _remove(journal: Journal) -> Pruned:
     """Remove the files of forgotten pictures, also those that a power cut left; log what went, keep what cannot go."""
-    with journal.transaction() as connection:
-        rows = connection.execute("SELECT * FROM removals ORDER BY why, record, kind").fetchall()
+    rows = _rows(journal, "SELECT * FROM removals ORDER BY why, record, kind")
     gone = Pruned()
     for why, forgotten in groupby(rows, key=lambda row: str(row["why"])):
         removed, refused = [], []
         for row in forgotten:
             try:
-                gone += Pruned(1, picture_bytes=_unlink(journal.path.parent / row["path"]))
+                gone += Pruned(1, picture_bytes=_unlink(journal.path.parent, row["path"]))
                 removed.append((row["record"], row["kind"]))
             except OSError as error:
                 gone += Pruned(problem=f"{row['path']}: {error.strerror or error}")
                 refused.append((row["record"], row["kind"]))
         with journal.transaction() as connection:
             connection.executemany(
-                "INSERT OR IGNORE INTO pictures SELECT record, kind, path FROM removals WHERE record = ? AND kind = ?",
+                "INSERT OR IGNORE INTO pictures SELECT record, kind, path FROM removals"
+                " WHERE record = ? AND kind = ? AND record IN (SELECT record FROM frames)",
                 refused,
             )
             connection.executemany("DELETE FROM removals WHERE record = ? AND kind = ?", removed + refused)
@@ -225,37 +260,41 @@ def _remove(journal: Journal) -> Pruned:
     return gone
 
 
-def _unlink(file: Path) -> int:
-    """Remove a file and say how many bytes it took; one that is not there is as gone as it can be."""
+def _unlink(folder: Path, path: str) -> int:
+    """Remove a picture's file and say how many bytes it took; one that is not there is as gone as it can be.
+
+    The rows may be of anybody who can write the journal: they must not make root, or the service, remove another file.
+    """
+    if Path(path).parts[:1] != (FOLDER,) or ".." in Path(path).parts:
+        raise PermissionError(errno.EPERM, f"not in the folder {FOLDER} beside the journal")
     try:
-        size_bytes = file.stat().st_size
-        file.unlink()
+        return durable.remove(folder, Path(path))
     except FileNotFoundError:
         return 0
-    return size_bytes
 
 
-def _older(journal: Journal, days: float, now_s: float) -> list[int]:
-    limits = {"age_s": days * _DAY_S, "now_s": now_s, "earliest_s": _EARLIEST_S, "longest_s": _LONGEST_PAUSE_S}
-    with journal.transaction() as connection:
-        return [row["record"] for row in connection.execute(_OLDER, limits)]
-
-
-def _forget_frames(journal: Journal, records: list[int], days: float) -> Pruned:
-    old = [picture for picture in _pictures(journal, reviewed_first=False) if picture.record in set(records)]
-    gone = _forget(journal, old, f"frames older than {days:g} days")
-    # What still has a picture stays with it: the journal must not lose sight of a file that is there.
-    still = {picture.record for picture in _pictures(journal, reviewed_first=False)}
-    records = [record for record in records if record not in still]
-    for start in range(0, len(records), _BATCH):
-        batch = records[start : start + _BATCH]
+def _forget_frames(journal: Journal, last: int, days: float) -> Iterator[Pruned]:
+    query = "SELECT record FROM frames WHERE record > ? AND record <= ? AND wall_time_s > ? ORDER BY record LIMIT ?"
+    after = 0
+    while records := [row["record"] for row in _rows(journal, query, after, last, _EARLIEST_S, _BATCH)]:
+        after = records[-1]
+        of_these = f"record BETWEEN ? AND ? AND {_IS_TIMED}"
+        gone = Pruned()
+        for batch in _pictures(journal, of_these, (records[0], after, _EARLIEST_S)):
+            gone += _forget(journal, batch, f"frames older than {days:g} days")
+        # What still has a picture stays with it: the journal must not lose sight of a file that is there.
+        still = {
+            row["record"]
+            for row in _rows(journal, "SELECT record FROM pictures WHERE record BETWEEN ? AND ?", records[0], after)
+        }
+        records = [record for record in records if record not in still]
         with journal.transaction() as connection:
-            for first, last in _stretches(batch):
-                detail = f"{last - first + 1} frames, records {first} to {last}: older than {days:g} days"
-                audit.append(connection, audit.event("pruned", detail), gone=(first, last))
+            for first, final in _stretches(records):
+                detail = f"{final - first + 1} frames, records {first} to {final}: older than {days:g} days"
+                audit.append(connection, audit.event("pruned", detail), gone=(first, final))
             for table in ("tiles", "reviews", "frames"):
-                connection.executemany(f"DELETE FROM {table} WHERE record = ?", [(record,) for record in batch])
-    return gone + Pruned(frames=len(records))
+                connection.executemany(f"DELETE FROM {table} WHERE record = ?", [(record,) for record in records])
+        yield gone + Pruned(frames=len(records))
 
 
 def _stretches(records: list[int]) -> Iterator[tuple[int, int]]:
@@ -263,3 +302,8 @@ def _stretches(records: list[int]) -> Iterator[tuple[int, int]]:
     for _, group in groupby(enumerate(records), key=lambda placed: placed[1] - placed[0]):
         stretch = [record for _, record in group]
         yield stretch[0], stretch[-1]
+
+
+def _rows(journal: Journal, query: str, *wanted: str | float) -> list[sqlite3.Row]:
+    with journal.maintenance() as connection:
+        return connection.execute(query, wanted).fetchall()

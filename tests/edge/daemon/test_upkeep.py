@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from edge.daemon.health import Bulletin
 from edge.daemon.upkeep import Upkeep
 from edge.errors import StorageFull
 from edge.frame import Frame
-from edge.journal import Journal
+from edge.journal import Journal, retention
 from edge.pipeline import measure
 from edge.settings import Config
 
@@ -78,6 +80,7 @@ def kinds(journal: Journal) -> list[str]:
 @pytest.fixture(autouse=True)
 def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(module, "_PRUNE_FOR_S", 60.0)
 
 
 def test_a_disk_that_fills_costs_old_pictures_then_new_ones_then_frames_and_never_the_log(
@@ -117,11 +120,46 @@ def test_room_that_comes_back_is_used_again(journal: Journal) -> None:
     assert "pictures are kept" in said[-1]
 
 
+def test_a_disk_that_is_nearly_full_at_the_start_costs_pictures_before_frames(
+    journal: Journal, picture: Callable[[int], None]
+) -> None:
+    picture(6)
+    begun(journal, Disk(15), keep_free_mb=12)
+    assert [bool(record.pictures) for record in journal.frames()] == [False] * 3 + [True] * 3
+    with pytest.raises(StorageFull):
+        begun(journal, Disk(9), keep_free_mb=12)
+    assert not any(record.pictures for record in journal.frames())
+
+
+def test_what_is_old_goes_a_step_a_call_while_frames_come(
+    journal: Journal, picture: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_BATCH", 1)
+    picture(4)
+    upkeep, said = begun(journal, Disk(1000), keep_picture_mb=1)
+    left = []
+    while not said:
+        upkeep.work(is_idle=False)
+        left.append(sum(bool(record.pictures) for record in journal.frames()))
+    assert sorted(set(left), reverse=True) == [4, 3, 2, 1]
+    assert all(before - after <= 1 for before, after in pairwise(left))
+    assert said == ["thrown away: 3 pictures, 0 frames"]
+
+
+def test_what_is_old_goes_at_once_while_no_frame_waits(
+    journal: Journal, picture: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_BATCH", 1)
+    picture(4)
+    begun(journal, Disk(1000), keep_picture_mb=1)[0].work(is_idle=True)
+    assert [bool(record.pictures) for record in journal.frames()] == [False, False, False, True]
+
+
 @pytest.mark.parametrize("first", ["unreviewed", "reviewed"])
 def test_which_pictures_go_first_is_configured(journal: Journal, picture: Callable[[int], None], first: str) -> None:
     picture(3)
     journal.review(1, "normal")
-    begun(journal, Disk(1000), keep_picture_mb=1, prune_first=first)[0].prune()
+    begun(journal, Disk(1000), keep_picture_mb=1, prune_first=first)[0].work(is_idle=True)
     left = [record.record for record in journal.frames() if record.pictures]
     assert left == ([1] if first == "unreviewed" else [3])
 
@@ -129,14 +167,15 @@ def test_which_pictures_go_first_is_configured(journal: Journal, picture: Callab
 def test_pictures_that_cannot_be_removed_are_kept_and_that_is_told_once(
     journal: Journal, picture: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(_: Path) -> None:
+    def refused(_: str, *, dir_fd: int) -> None:
         raise PermissionError(13, "Permission denied")
 
     picture(3)
     upkeep, said = begun(journal, Disk(1000), keep_picture_mb=1)
-    monkeypatch.setattr(Path, "unlink", refused)
-    upkeep.prune()
-    upkeep.prune()
+    monkeypatch.setattr(os, "unlink", refused)
+    monkeypatch.setattr(module, "_PRUNE_EVERY_S", 0.0)
+    upkeep.work(is_idle=True)
+    upkeep.work(is_idle=True)
     assert all(record.pictures for record in journal.frames())
     assert said == ["disk: a picture cannot be removed: pictures/S-1/000001-frame.jpg: Permission denied"]
     assert kinds(journal) == ["disk"]
@@ -151,10 +190,10 @@ def test_what_the_disk_does_not_let_it_throw_away_it_throws_away_at_the_next_loo
     bulletin = Bulletin()
     upkeep, _ = begun(journal, Disk(1000), bulletin=bulletin, keep_picture_mb=1)
     with failing_disk(journal, 1000):
-        upkeep.work(is_idle=False)
+        upkeep.work(is_idle=True)
     assert "disk I/O error" in bulletin.health.last_error
     assert all(record.pictures for record in journal.frames())
-    upkeep.work(is_idle=False)
+    upkeep.work(is_idle=True)
     assert [bool(record.pictures) for record in journal.frames()] == [False, False, True]
 
 
@@ -221,7 +260,6 @@ def test_nothing_goes_for_its_age_until_a_jump_by_years_could_be_seen(
     picture(1)
     clocks.pass_s(60, 3650 * DAY_S)
     upkeep.work(is_idle=True)
-    upkeep.prune()
     assert [bool(record.pictures) for record in journal.frames()] == [True]
     assert not watch.is_trusted
     clocks.pass_s(DAY_S)

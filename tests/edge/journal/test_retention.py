@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge.errors import RecordNotFound
-from edge.journal import Journal
+from edge.journal import Journal, retention
 from edge.journal.pictures import PictureWriter
 from edge.journal.retention import Policy, Pruned, prune
 from edge.result import FrameResult
@@ -133,11 +133,11 @@ def test_a_picture_that_the_journal_does_not_know_stays_however_old(aged: Path) 
 def test_what_a_power_cut_left_forgotten_but_not_removed_goes_at_the_next_time(
     aged: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cut(_: Path) -> None:
+    def cut(_: str, *, dir_fd: int) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as power:
-        power.setattr(Path, "unlink", cut)
+        power.setattr(os, "unlink", cut)
         with pytest.raises(KeyboardInterrupt):
             pruned(aged, picture_days=6.5)
     assert pruned(aged).pictures == 3
@@ -149,15 +149,15 @@ def test_what_a_power_cut_left_forgotten_but_not_removed_goes_at_the_next_time(
 def test_a_picture_that_cannot_be_removed_stays_in_its_row_and_the_next_goes_in_its_place(
     aged: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unlink = Path.unlink
+    unlink = os.unlink
 
-    def refused(file: Path) -> None:
-        if file.name.startswith(("000001", "000004")):
+    def refused(name: str, *, dir_fd: int) -> None:
+        if name.startswith(("000001", "000004")):
             raise PermissionError(13, "Permission denied")
-        unlink(file)
+        unlink(name, dir_fd=dir_fd)
 
     with monkeypatch.context() as others:
-        others.setattr(Path, "unlink", refused)
+        others.setattr(os, "unlink", refused)
         gone = pruned(aged, picture_mb=6.5 * size_mb(aged))
         assert (gone.pictures, gone.problem) == (4, "pictures/S1/000001-frame.jpg: Permission denied")
         assert left(aged)[1] == [1, 2, 3, 4, 9, 10]
@@ -165,6 +165,97 @@ def test_a_picture_that_cannot_be_removed_stays_in_its_row_and_the_next_goes_in_
         assert left(aged) == ([1, *range(4, 11)], [1, 4, 9, 10])
     assert pruned(aged, frame_days=6.5).frames == 1
     assert left(aged) == ([*range(4, 11)], [4, 9, 10])
+
+
+def elsewhere(path: Path) -> Path:
+    """Make a file that is none of the journal's pictures."""
+    (path.parent / "etc").mkdir()
+    file = path.parent / "etc" / "000001-frame.jpg"
+    file.write_bytes(b"precious")
+    return file
+
+
+@pytest.mark.parametrize("where", ["etc/000001-frame.jpg", "pictures/../etc/000001-frame.jpg", "{}"])
+@pytest.mark.parametrize("record", [1, 99])
+def test_a_row_that_names_another_file_removes_nothing(aged: Path, where: str, record: int) -> None:
+    file = elsewhere(aged)
+    with Journal.open(aged) as journal:
+        with journal.transaction() as connection:
+            row = (record, "overlay", where.format(file), "x")
+            connection.execute("INSERT INTO removals VALUES (?, ?, ?, ?)", row)
+        gone = prune(journal, Policy(), now_s=NOW_S)
+    assert gone.pictures == 0
+    assert "not in the folder pictures" in gone.problem
+    assert file.read_bytes() == b"precious"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has more to lose than its own files")
+@pytest.mark.parametrize("link", ["pictures", "pictures/S1"])
+def test_root_removes_nothing_through_a_link(aged: Path, link: str) -> None:
+    kept = aged.parent / "kept"
+    (aged.parent / link).rename(kept)
+    (aged.parent / link).symlink_to(kept)
+    gone = pruned(aged, picture_mb=0)
+    assert gone.pictures == 0
+    assert gone.problem.startswith("pictures/S1/000001-frame.jpg: ")
+    assert len(list(kept.rglob("*.jpg"))) == 10
+
+
+def test_each_step_lets_others_in_and_what_it_did_stays_done(aged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "_BATCH", 2)
+    with Journal.open(aged) as journal:
+        going = retention.steps(journal, Policy(picture_days=4.5, frame_days=4.5), now_s=NOW_S)
+        assert [next(going).pictures for _ in range(3)] == [0, 2, 2]
+        going.close()  # as a kill would
+    assert left(aged) == (list(RECORDS), list(RECORDS)[4:])
+    with Journal.open(aged) as journal:
+        going = retention.steps(journal, Policy(frame_days=4.5), now_s=NOW_S)
+        assert [next(going).frames for _ in range(3)] == [0, 2, 2]
+        going.close()
+    assert left(aged)[0] == list(RECORDS)[4:]
+
+
+def test_what_it_costs_grows_as_what_there_is(aged: Path, result: FrameResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that SQLite steps over, and files that are looked at: twice as much of all costs twice as much."""
+    monkeypatch.setattr(retention, "_BATCH", 2)
+    monkeypatch.setattr(retention, "_PAGE", 2)
+
+    def cost(path: Path, frames: int) -> tuple[int, int]:
+        steps = looked = 0
+        (path.parent / "pictures" / "S1").mkdir(parents=True)
+
+        def step() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        stat = Path.stat
+
+        def look(file: Path, **options: Any) -> os.stat_result:
+            nonlocal looked
+            looked += file.suffix == ".jpg"
+            return stat(file, **options)
+
+        with Journal.open(path) as journal:
+            sample = journal.sample("S1")
+            for number in range(frames):
+                record = journal.record(sample, replace(result, wall_time_s=NOW_S - (frames - number) * DAY_S))
+                picture = path.parent / "pictures" / "S1" / f"{record}.jpg"
+                picture.write_bytes(b"x" * 1000)
+                journal.attach_picture(record, "frame", picture)
+            with monkeypatch.context() as watched, journal.maintenance() as connection:
+                watched.setattr(Path, "stat", look)
+                connection.set_progress_handler(step, 10)
+                policy = Policy(picture_days=0.75 * frames, picture_mb=frames / 2000, frame_days=frames / 4)
+                gone = prune(journal, policy, now_s=NOW_S)
+                connection.set_progress_handler(None, 0)
+        assert gone.pictures == gone.frames == 0.75 * frames
+        return steps, looked
+
+    few, many = cost(aged.parent / "few" / "j.sqlite3", 40), cost(aged.parent / "many" / "j.sqlite3", 160)
+    assert many[0] < 5 * few[0]
+    assert many[1] < 5 * few[1]
+    assert many[1] < 2 * 160
 
 
 def test_a_review_is_kept_with_the_frame_and_in_the_trail(aged: Path) -> None:
