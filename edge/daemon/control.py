@@ -9,6 +9,7 @@ import socketserver
 import stat
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,11 @@ from edge.journal import default_path
 _SYSTEM_SOCKET = Path("/run/wbc-edge/control.sock")
 _LONGEST_REQUEST = 65_536
 _REQUEST_TIMEOUT_S = 5.0
+_CONNECT_EVERY_S = 0.05
+_LAST_ANSWERS_S = 2.0
+
+ANSWER_TIMEOUT_S = 120.0
+"""How long the service works on an answer before it says that it is busy."""
 
 Answer = Callable[[dict[str, Any], str], dict[str, Any]]
 """Does what a request of a user asks and gives the reply; may raise a ``WbcError``."""
@@ -53,7 +59,9 @@ def location(environment: Mapping[str, str] | None = None) -> Path:
     return default_path().with_name("control.sock")
 
 
-def ask(path: Path, request: dict[str, Any], timeout_s: float = 60.0) -> dict[str, Any]:
+def ask(
+    path: Path, request: dict[str, Any], timeout_s: float = ANSWER_TIMEOUT_S + _REQUEST_TIMEOUT_S
+) -> dict[str, Any]:
     """Send a request to the service and wait for its reply.
 
     Parameters
@@ -63,7 +71,7 @@ def ask(path: Path, request: dict[str, Any], timeout_s: float = 60.0) -> dict[st
     request : dict
         What is asked.
     timeout_s : float
-        How long to wait.
+        How long to wait; by default longer than the service does, so that its own word is heard.
 
     Returns
     -------
@@ -79,7 +87,7 @@ def ask(path: Path, request: dict[str, Any], timeout_s: float = 60.0) -> dict[st
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout_s)
-            connection.connect(str(path))
+            _connect(connection, path, timeout_s)
             connection.sendall(msgspec.json.encode(request) + b"\n")
             with connection.makefile("rb") as stream:
                 reply: dict[str, Any] = msgspec.json.decode(stream.readline())
@@ -96,9 +104,23 @@ def ask(path: Path, request: dict[str, Any], timeout_s: float = 60.0) -> dict[st
     return reply
 
 
+def _connect(connection: socket.socket, path: Path, timeout_s: float) -> None:
+    """Connect, as soon as there is room among those that the service has not heard yet."""
+    until_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            connection.connect(str(path))
+        except BlockingIOError as error:
+            if time.monotonic() >= until_s:
+                raise TimeoutError from error
+            time.sleep(_CONNECT_EVERY_S)
+        else:
+            return
+
+
 @contextmanager
 def listening(path: Path, answer: Answer) -> Iterator[None]:
-    """Answer requests inside the block, each in a thread of its own.
+    """Answer requests inside the block, each in a thread of its own; those begun by its end have two seconds more.
 
     Parameters
     ----------
@@ -130,6 +152,7 @@ def listening(path: Path, answer: Answer) -> Iterator[None]:
     finally:
         server.shutdown()
         thread.join()
+        server.finish(_LAST_ANSWERS_S)
         server.server_close()
         with suppress(OSError):
             path.unlink()
@@ -165,10 +188,29 @@ def _peer(connection: socket.socket) -> str:
 class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128
 
     def __init__(self, path: Path, answer: Answer) -> None:
         self.answer = answer
+        self._answering = 0
+        self._changed = threading.Condition()
         super().__init__(str(path), _Request)
+
+    def finish(self, timeout_s: float) -> None:
+        """Wait until the requests that have come are answered."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._answering, timeout_s)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer one, and count it meanwhile."""
+        with self._changed:
+            self._answering += 1
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._changed:
+                self._answering -= 1
+                self._changed.notify_all()
 
 
 class _Request(socketserver.StreamRequestHandler):

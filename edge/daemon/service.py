@@ -20,6 +20,7 @@ from edge.calibration import Calibration, departures
 from edge.camera import device
 from edge.camera.guard import GuardedCamera
 from edge.daemon.clock import ClockWatch
+from edge.daemon.control import ANSWER_TIMEOUT_S
 from edge.daemon.health import Bulletin
 from edge.daemon.models import Models
 from edge.daemon.notify import Notifier
@@ -50,7 +51,6 @@ _FIRST_RETRY_S, _MOST_RETRY_S = 2.0, 60.0
 _SETTLED_S = 300.0
 """What fails sooner after the service was ready is the same trouble still: waited for longer, and not logged again."""
 
-_ANSWER_TIMEOUT_S = 120.0
 _STALLED_S = 1.0
 """Longer than any stage takes: while one is at a frame for so long, nobody is told that the service is alive."""
 
@@ -164,7 +164,7 @@ class Service:
         order = Order(cast(Asked, asked), sample, who, model)
         self._order(order)
         try:
-            return order.reply.result(_ANSWER_TIMEOUT_S)
+            return order.reply.result(ANSWER_TIMEOUT_S)
         except TimedOut as error:
             raise ServiceUnavailable("the service", "is busy", "See `wbc-edge status`") from error
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge.daemon.control import ask, listening, location
+from edge.daemon.control import ANSWER_TIMEOUT_S, ask, listening, location
 from edge.errors import ConfigurationError, ServiceUnavailable
 
 
@@ -58,6 +64,74 @@ def test_who_goes_away_without_waiting_harms_nothing(tmp_path: Path) -> None:
                 client.connect(str(path))
                 client.sendall(b'{"ask": "x"}\n')
         assert ask(path, {}) == {"heard": {}}
+
+
+def test_a_hundred_clients_at_once_are_all_answered(tmp_path: Path) -> None:
+    path, together = tmp_path / "control.sock", threading.Barrier(100)
+
+    def wait_and_ask(number: int) -> dict[str, Any]:
+        together.wait()
+        return ask(path, {"ask": number})
+
+    with listening(path, echo), ThreadPoolExecutor(100) as clients:
+        assert list(clients.map(wait_and_ask, range(100))) == [{"heard": {"ask": number}} for number in range(100)]
+
+
+def test_who_has_asked_is_answered_though_it_ends(tmp_path: Path) -> None:
+    path, asked, answered = tmp_path / "control.sock", threading.Event(), threading.Event()
+
+    def slow(request: dict[str, Any], who: str) -> dict[str, Any]:
+        asked.set()
+        time.sleep(0.1)
+        answered.set()
+        return {"last": "words"}
+
+    with ThreadPoolExecutor(1) as client:
+        with listening(path, slow):
+            reply = client.submit(ask, path, {})
+            asked.wait()
+        # The process may end at once now.
+        assert answered.is_set()
+        assert reply.result() == {"last": "words"}
+
+
+@pytest.fixture
+def busy(tmp_path: Path) -> Iterator[socket.socket]:
+    """Give a socket whose service has not heard those yet who have connected, as many as it lets wait."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, ExitStack() as opened:
+        listener.bind(str(tmp_path / "control.sock"))
+        listener.listen(1)
+        with suppress(BlockingIOError):
+            while True:
+                waiting = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+                waiting.setblocking(False)
+                waiting.connect(listener.getsockname())
+        yield listener
+
+
+def test_where_no_more_may_wait_it_is_tried_again(busy: socket.socket) -> None:
+    with ThreadPoolExecutor(1) as client:
+        reply = client.submit(ask, Path(busy.getsockname()), {"ask": "x"}, 30.0)
+        time.sleep(0.2)
+        assert not reply.done()
+        busy.settimeout(0.2)
+        while not reply.done():
+            with suppress(TimeoutError):
+                connection, _ = busy.accept()
+                with connection:
+                    connection.settimeout(0.2)
+                    if connection.recv(1000):
+                        connection.sendall(b'{"heard": 1}\n')
+        assert reply.result() == {"heard": 1}
+
+
+def test_a_service_that_hears_nobody_is_said_so_when_time_is_up(busy: socket.socket) -> None:
+    with pytest.raises(ServiceUnavailable, match=r"gave no answer within 0\.3 s"):
+        ask(Path(busy.getsockname()), {"ask": "x"}, 0.3)
+
+
+def test_who_asks_waits_longer_than_the_service_takes_to_say_that_it_is_busy() -> None:
+    assert inspect.signature(ask).parameters["timeout_s"].default > ANSWER_TIMEOUT_S
 
 
 def test_two_services_do_not_share_a_socket_and_a_dead_one_leaves_it(tmp_path: Path) -> None:
