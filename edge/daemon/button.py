@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from types import ModuleType
 from typing import Any
@@ -16,7 +16,6 @@ from typing import Any
 from edge.daemon.orders import Order
 from edge.daemon.triggers import Surroundings
 from edge.errors import TriggerUnavailable
-from edge.line import Shot
 from edge.settings import Config
 
 _REMEDY = "Install python3-gpiozero and python3-lgpio, and put the user into the group gpio; or unset button_gpio"
@@ -66,9 +65,8 @@ class ButtonTrigger:
         else:
             self._button.when_pressed = self._pressed
 
-    def shots(self) -> Iterator[Shot]:
+    def shot(self) -> None:
         """Give none: a press is an order."""
-        yield from ()
 
     def close(self) -> None:
         """Release the pin."""

@@ -1,39 +1,75 @@
-"""A folder into which other programs drop images: each is taken once it is whole, and put aside when it is done."""
+"""A folder into which other programs drop images: each is taken once it is whole, and put aside when it is done.
+
+One that cannot be put aside is left lying and not judged again; nor is one that was logged just before a power cut.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISREG, S_ISVTX
+from tempfile import mkstemp
 from typing import Any
 
 from edge.camera import Camera, CameraSettings, EndOfFrames
-from edge.camera.decode import IMAGE_SUFFIXES
+from edge.camera.decode import IMAGE_SUFFIXES, display_name
 from edge.camera.file import FileCamera
 from edge.camera.guard import BackOff, GuardedCamera, Teller
 from edge.daemon.triggers import Surroundings
 from edge.errors import CameraError, ImageError, NoImages, OutputError, WbcError
 from edge.frame import Frame
+from edge.journal import Journal
 from edge.line import Shot
 from edge.settings import Config
 
 _SETTLING_S = 1.0
 _EVERY_S = 1.0
+_ASIDE = ("done", "failed")
+_LONGEST_NAME = 255
+"""Bytes, on every file system of Linux."""
+
+_RECENT = 10_000
+"""Among so many frames one is looked for that was logged and not put aside."""
+
+_REMEDIES = {
+    errno.EROFS: "Use /var/lib/wbc-edge/drop, or name it in ReadWritePaths= of the unit: sudo systemctl edit wbc-edge",
+    errno.EXDEV: "Let its folders done and failed be on the same disk",
+}
 
 
 def make(surroundings: Surroundings) -> FolderTrigger | None:
     """Make the folder's trigger, if the configuration has a folder."""
     settings = surroundings.settings
-    return FolderTrigger(WatchedFolder(Path(settings.watch_folder)), settings) if settings.watch_folder else None
+    if not settings.watch_folder:
+        return None
+    folder = WatchedFolder(Path(settings.watch_folder))
+    for path in folder.known(_logged_s(surroundings.journal)):
+        surroundings.note("image", f"{path} is logged already, and not judged again")
+        DroppedImage(folder, path, surroundings.note).done({})
+    return FolderTrigger(folder, settings, surroundings.note)
+
+
+def _logged_s(journal: Journal) -> dict[str, float]:
+    """Say when the most recent frames were captured, by their names."""
+    with journal.maintenance() as connection:
+        rows = connection.execute(
+            "SELECT frame, max(wall_time_s) FROM frames"
+            " WHERE record > (SELECT max(record) FROM frames) - ? AND wall_time_s IS NOT NULL GROUP BY frame",
+            (_RECENT,),
+        )
+        return {frame: float(wall_time_s) for frame, wall_time_s in rows}
 
 
 class FolderTrigger:
-    """Asks for the images of a folder once a second.
+    """Asks for the images of a folder, at which it looks once a second.
 
     Parameters
     ----------
@@ -41,18 +77,26 @@ class FolderTrigger:
         The folder.
     settings : Config
         Says the images' pixel size, and how long reading one may take.
+    note : callable
+        Logs what happened to an image: in a word or two, and a sentence on it.
     """
 
-    def __init__(self, folder: WatchedFolder, settings: Config) -> None:
+    def __init__(self, folder: WatchedFolder, settings: Config, note: Callable[[str, str], None]) -> None:
         self.due_s = time.monotonic()
-        self._folder = folder
+        self._folder, self._note = folder, note
         self._settings = CameraSettings(um_per_px=settings.um_per_px, timeout_s=settings.timeout)
+        self._found: deque[Path] = deque()
 
-    def shots(self) -> Iterator[Shot]:
-        """Give the images that are whole, the oldest first."""
-        for path in self._folder.whole():
-            yield Shot(partial(self._read, path), errand=DroppedImage(self._folder, path))
-        self.due_s = time.monotonic() + _EVERY_S
+    def shot(self) -> Shot | None:
+        """Give the oldest of the images that were whole at the last look; when none is left, look again."""
+        if not self._found:
+            self._found.extend(self._folder.whole())
+        path = self._found.popleft() if self._found else None
+        if not self._found:
+            self.due_s = time.monotonic() + _EVERY_S
+        if path is None:
+            return None
+        return Shot(partial(self._read, path), errand=DroppedImage(self._folder, path, self._note))
 
     def close(self) -> None:
         """There is nothing to release."""
@@ -79,10 +123,13 @@ class DroppedImage:
         Where it lies.
     path : Path
         The image.
+    note : callable
+        Logs that it could not be put aside.
     """
 
     folder: WatchedFolder
     path: Path
+    note: Callable[[str, str], None]
 
     @property
     def sample(self) -> str | None:
@@ -91,12 +138,19 @@ class DroppedImage:
 
     def done(self, reply: dict[str, Any]) -> None:  # noqa: ARG002 - nobody reads it
         """Put it aside."""
-        self.folder.put_aside(self.path, "done")
+        self._put_aside("done")
 
     def failed(self, error: WbcError) -> None:
         """Put it aside, unless it was not its fault: then it is taken again."""
         if isinstance(error, ImageError):
-            self.folder.put_aside(self.path, "failed")
+            self._put_aside("failed")
+
+    def _put_aside(self, folder: str) -> None:
+        try:
+            self.folder.put_aside(self.path, folder)
+        except OutputError as error:
+            # It is logged: the others need not wait until somebody takes it away.
+            self.note("image", str(error))
 
 
 class WatchedFolder:
@@ -110,19 +164,36 @@ class WatchedFolder:
     Raises
     ------
     OutputError
-        When it cannot be made or written.
+        When it cannot be made or written, or nothing can be moved from it to the two below.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._seen: dict[Path, tuple[int, float]] = {}
-        self._given: set[Path] = set()
+        self._given: dict[Path, tuple[int, float]] = {}
         try:
-            for folder in (path, path / "done", path / "failed"):
+            for folder in (path, *(path / aside for aside in _ASIDE)):
                 folder.mkdir(parents=True, exist_ok=True)
+            self._prove()
         except OSError as error:
-            why = error.strerror or str(error)
-            raise OutputError(f"folder {path}", why, "Give the service the right to write it") from error
+            raise OutputError(f"folder {path}", error.strerror or str(error), _remedy(error)) from error
+
+    def known(self, logged_s: Mapping[str, float]) -> list[Path]:
+        """List the images that have not changed since they were logged; they are not given any more.
+
+        Parameters
+        ----------
+        logged_s : mapping of str to float
+            By the name of a frame when it was captured last, seconds since the Unix epoch.
+        """
+        images = [
+            (path, status)
+            for path, status in self._images()
+            # The inode's time, which no program sets: an image of the same name may bring an old one of its own.
+            if status.st_ctime <= logged_s.get(display_name(path), -1.0)
+        ]
+        self._given.update((path, _state(status)) for path, status in images)
+        return [path for path, _ in images]
 
     def whole(self) -> list[Path]:
         """List the images that have not changed since the last look and for a second, the oldest first, each once.
@@ -134,32 +205,18 @@ class WatchedFolder:
         """
         seen, found = {}, []
         now_s = time.time()
-        for entry in self._entries():
-            path = Path(entry.path)
-            if path.suffix.lower() not in IMAGE_SUFFIXES or entry.name.startswith("."):
-                continue
-            try:
-                stat = entry.stat()
-            except OSError:  # gone since
-                continue
-            if not S_ISREG(stat.st_mode):
-                continue
-            seen[path] = (stat.st_size, stat.st_mtime)
+        for path, status in self._images():
+            seen[path] = _state(status)
             # A clock that was set back must not leave an image lying there for ever.
-            is_settled = abs(now_s - stat.st_mtime) > _SETTLING_S
-            if path not in self._given and self._seen.get(path) == seen[path] and is_settled:
-                found.append((stat.st_mtime, path))
+            is_settled = abs(now_s - status.st_mtime) > _SETTLING_S
+            if seen[path] == self._seen.get(path) != self._given.get(path) and is_settled:
+                found.append((status.st_mtime, path))
         self._seen = seen
+        for path in self._given.keys() - seen.keys():
+            self._given.pop(path, None)
         images = [path for _, path in sorted(found)]
-        self._given.update(images)
+        self._given.update((path, seen[path]) for path in images)
         return images
-
-    def _entries(self) -> list[os.DirEntry[str]]:
-        try:
-            with os.scandir(self.path) as entries:
-                return list(entries)
-        except OSError as error:
-            raise OutputError(f"folder {self.path}", error.strerror or str(error), "Is it still there?") from error
 
     def put_aside(self, path: Path, folder: str) -> None:
         """Move an image to ``done`` or ``failed``; one of the same name there keeps its own.
@@ -167,18 +224,66 @@ class WatchedFolder:
         Raises
         ------
         OutputError
-            When it cannot be moved: it would be taken again and again.
+            When it cannot be moved; until it changes it is not given again.
         """
         target = self.path / folder / path.name
-        number = 1
-        while target.exists():
-            number += 1
-            target = target.with_name(f"{path.stem}-{number}{path.suffix}")
         try:
-            path.rename(target)
+            target.parent.mkdir(exist_ok=True)
+            path.rename(_free(target))
         except FileNotFoundError:
             pass  # whoever dropped it took it back
         except OSError as error:
             why = f"cannot be put aside: {error.strerror}"
-            raise OutputError(f"image {path}", why, "Give the service the right to") from error
-        self._given.discard(path)
+            raise OutputError(f"image {path}", why, _remedy(error)) from error
+        self._given.pop(path, None)
+
+    def _prove(self) -> None:
+        """Move a file as images will be: what keeps them from it must show before any is judged."""
+        status = self.path.stat()
+        if status.st_mode & S_ISVTX and os.geteuid() not in (0, status.st_uid):
+            raise PermissionError(errno.EPERM, "only its owner may move what others drop there (sticky bit)")
+        descriptor, name = mkstemp(prefix=".wbc-edge-", dir=self.path)
+        os.close(descriptor)
+        place = Path(name)
+        try:
+            for folder in _ASIDE:
+                place = place.rename(self.path / folder / place.name)
+        finally:
+            place.unlink()
+
+    def _images(self) -> Iterator[tuple[Path, os.stat_result]]:
+        try:
+            with os.scandir(self.path) as entries:
+                listed = list(entries)
+        except OSError as error:
+            raise OutputError(f"folder {self.path}", error.strerror or str(error), "Is it still there?") from error
+        for entry in listed:
+            path = Path(entry.path)
+            if path.suffix.lower() not in IMAGE_SUFFIXES or entry.name.startswith("."):
+                continue
+            try:
+                status = entry.stat()
+            except OSError:  # gone since
+                continue
+            if S_ISREG(status.st_mode):
+                yield path, status
+
+
+def _state(status: os.stat_result) -> tuple[int, float]:
+    return status.st_size, status.st_mtime
+
+
+def _free(target: Path) -> Path:
+    """Give this name, or one like it that no file has."""
+    stem = os.fsencode(target.stem)
+    for number in count(2):
+        if not os.path.lexists(target):
+            break
+        ending = f"-{number}{target.suffix}"
+        kept = stem[: _LONGEST_NAME - len(ending)].decode("utf-8", "ignore")
+        target = target.with_name(f"{kept}{ending}")
+    return target
+
+
+def _remedy(error: OSError) -> str:
+    return _REMEDIES.get(error.errno or 0, "Give the service the right to write it")

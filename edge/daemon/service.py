@@ -209,9 +209,10 @@ class Service:
             if camera is not None:
                 stack.enter_context(closing(camera))
                 self._check_calibration(self._parts.calibration(settings), camera.read(work.note), camera.name, work)
-            triggers: list[Trigger] = configured(Surroundings(settings, camera, self._order), stack)
+            surroundings = Surroundings(settings, camera, self._order, journal, work.note)
+            triggers: list[Trigger] = configured(surroundings, stack)
             desk = Desk(camera, triggers, is_live=not self._bulletin.health.every_frame)
-            stack.callback(self._refuse_rest, desk)
+            stack.callback(desk.refuse_rest)
             yield _Open(settings, journal, model, camera, desk, work, upkeep)
 
     def _work(self, opened: _Open) -> None:
@@ -307,10 +308,6 @@ class Service:
         opened.work.note("configuration", f"reloaded, asked for by {order.who}")
         order.done({"reloaded": True})
         raise _Reload
-
-    def _refuse_rest(self, desk: Desk) -> None:
-        for order in desk.left():
-            order.failed(ServiceUnavailable("the service", "begins anew or ends", "Ask again"))
 
     def _check_calibration(self, found: Calibration | None, frame: Frame, camera: str, work: Work) -> None:
         """Compare the first frame with what the camera was calibrated to."""

@@ -17,6 +17,8 @@ from typing import Protocol
 
 from edge.camera.guard import GuardedCamera
 from edge.daemon.orders import Order
+from edge.errors import ServiceUnavailable
+from edge.journal import Journal
 from edge.line import Shot
 from edge.settings import Config
 
@@ -29,8 +31,8 @@ class Trigger(Protocol):
         """When it wants to be asked next, on the monotonic clock; infinity for one that gives orders by itself."""
         ...
 
-    def shots(self) -> Iterator[Shot]:
-        """Give what it wants now that its time has come."""
+    def shot(self) -> Shot | None:
+        """Give one that it wants now that its time has come, if it wants any; it is asked again, after the others."""
         ...
 
     def close(self) -> None:
@@ -50,11 +52,17 @@ class Surroundings:
         Open; None where there is none.
     order : callable
         Takes an order; may be called from any thread.
+    journal : Journal
+        To be asked only while the trigger is made: it belongs to the thread that logs.
+    note : callable
+        Logs what happened, in a word or two, and a sentence on it; in the thread that logs.
     """
 
     settings: Config
     camera: GuardedCamera | None
     order: Callable[[Order], None]
+    journal: Journal
+    note: Callable[[str, str], None]
 
 
 Factory = Callable[[Surroundings], Trigger | None]
@@ -117,10 +125,10 @@ class Interval:
         self.due_s = clock() + interval_s
         self._camera, self._interval_s, self._clock = camera, interval_s, clock
 
-    def shots(self) -> Iterator[Shot]:
+    def shot(self) -> Shot:
         """Give one, for which a newer one may make up."""
         self.due_s += self._interval_s * (1 + (self._clock() - self.due_s) // self._interval_s)
-        yield Shot(self._camera.read, may_drop=True)
+        return Shot(self._camera.read, may_drop=True)
 
     def close(self) -> None:
         """There is nothing to release."""
@@ -128,6 +136,8 @@ class Interval:
 
 class Desk:
     """Where orders lie until the capturing thread takes them, between the triggers whose time has come.
+
+    Orders and triggers take turns, a frame each: whoever has a thousand images keeps nobody else waiting.
 
     Parameters
     ----------
@@ -153,16 +163,16 @@ class Desk:
         self._orders.put(None)
 
     def take_back(self, shot: Shot) -> None:
-        """Take back what will not be captured any more."""
+        """Refuse what was asked for and will not come out any more, however late the camera lets go of it."""
         if isinstance(shot.errand, Order):
-            self._orders.put(shot.errand)
+            shot.errand.failed(_gone())
 
-    def left(self) -> Iterator[Order]:
-        """Give the orders that nobody will take any more."""
+    def refuse_rest(self) -> None:
+        """Refuse the orders that nobody will take any more."""
         with suppress(Empty):
             while True:
                 if (order := self._orders.get_nowait()) is not None:
-                    yield order
+                    order.failed(_gone())
 
     def shots(self) -> Iterator[Shot]:
         """Give what is asked for, as it is; in the capturing thread, which waits here."""
@@ -180,9 +190,12 @@ class Desk:
             except Empty:
                 pass
             for trigger in self._triggers:
-                if trigger.due_s <= time.monotonic():
-                    for shot in trigger.shots():
-                        yield shot if self._is_live else replace(shot, may_drop=False)
+                if trigger.due_s <= time.monotonic() and (shot := trigger.shot()) is not None:
+                    yield shot if self._is_live else replace(shot, may_drop=False)
+
+
+def _gone() -> ServiceUnavailable:
+    return ServiceUnavailable("the service", "begins anew or ends", "Ask again")
 
 
 def _interval(surroundings: Surroundings) -> Trigger | None:

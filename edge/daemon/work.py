@@ -118,10 +118,10 @@ class Work:
         self._accelerator = choice
 
     def note(self, kind: str, detail: str) -> None:
-        """Log what happens to the camera and to the service."""
+        """Log what happens to the camera, to images and to the service."""
         if kind in ("camera lost", "camera reopened"):
             self._bulletin.count(kind.replace(" ", "_"))
-        if kind in ("camera lost", "camera reopened", "drift"):
+        if kind in ("camera lost", "camera reopened", "drift", "image"):
             self._say("warning", f"{kind}: {detail}")
         self._journal.event(kind, detail)
 

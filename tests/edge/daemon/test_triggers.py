@@ -10,7 +10,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import cv2
 import msgspec
 import numpy as np
 import pytest
@@ -18,10 +17,11 @@ import pytest
 from edge.camera import CameraSettings
 from edge.camera.doubles import ScriptedCamera
 from edge.camera.guard import GuardedCamera, told_nobody
-from edge.daemon.folder import DroppedImage
 from edge.daemon.orders import Order
 from edge.daemon.triggers import Desk, Interval, Surroundings, Trigger, configured
-from edge.errors import ImageError, TriggerUnavailable
+from edge.errors import ServiceUnavailable, TriggerUnavailable
+from edge.journal import Journal
+from edge.line import Shot
 from edge.settings import Config
 
 FIELD = np.zeros((32, 32, 3), np.uint8)
@@ -37,13 +37,14 @@ def camera() -> Iterator[GuardedCamera]:
 
 
 @pytest.fixture
-def made(camera: GuardedCamera) -> Iterator[Callable[..., tuple[list[Trigger], list[Order]]]]:
+def made(camera: GuardedCamera, tmp_path: Path) -> Iterator[Callable[..., tuple[list[Trigger], list[Order]]]]:
     """Make the triggers of a configuration, and close them."""
     with ExitStack() as opened:
+        journal = opened.enter_context(Journal.open(tmp_path / "journal.sqlite3"))
 
         def make(**settings: Any) -> tuple[list[Trigger], list[Order]]:
             orders: list[Order] = []
-            surroundings = Surroundings(Config(**settings), camera, orders.append)
+            surroundings = Surroundings(Config(**settings), camera, orders.append, journal, told_nobody)
             return configured(surroundings, opened), orders
 
         yield make
@@ -60,7 +61,7 @@ def test_the_interval_is_kept_without_drift_and_what_was_missed_is_skipped(camer
     for late_s in (0.0, 3.0, 25.0, 0.5):
         due.append(interval.due_s)
         now_s = interval.due_s + late_s
-        assert len(list(interval.shots())) == 1
+        assert interval.shot().may_drop
     assert due == [110, 120, 130, 160]
 
 
@@ -88,7 +89,7 @@ def test_a_sample_that_is_open_already_keeps_every_frame(camera: GuardedCamera) 
     assert not next(Desk(camera, [Interval(camera, 0.001)], is_live=False).shots()).may_drop
 
 
-def test_orders_are_taken_in_turn_and_those_left_are_known(camera: GuardedCamera) -> None:
+def test_orders_are_taken_in_turn_and_those_left_are_refused(camera: GuardedCamera) -> None:
     desk = Desk(camera, [])
     orders = [Order("start", "S-1"), Order("frame"), Order("finish")]
     for order in orders:
@@ -96,9 +97,38 @@ def test_orders_are_taken_in_turn_and_those_left_are_known(camera: GuardedCamera
     shots = list(islice(desk.shots(), 2))
     assert [shot.errand for shot in shots] == orders[:2]
     assert [shot.take is None for shot in shots] == [True, False]
-    assert list(desk.left()) == [orders[2]]
+    desk.close()
+    desk.take_back(shots[1])
+    desk.refuse_rest()
+    for order in orders[1:]:
+        with pytest.raises(ServiceUnavailable, match="Ask again"):
+            order.reply.result(0)
+    assert not orders[0].reply.done()
     desk.close()
     assert list(desk.shots()) == []
+
+
+class Greedy:
+    """Always has another image."""
+
+    due_s = 0.0
+
+    def shot(self) -> Shot:
+        return Shot(errand=self)
+
+    def close(self) -> None:
+        """There is nothing to release."""
+
+
+def test_who_always_has_another_image_keeps_neither_orders_nor_the_interval_waiting(camera: GuardedCamera) -> None:
+    greedy, order = Greedy(), Order("frame")
+    desk = Desk(camera, [greedy, Interval(camera, 0.001)])
+    shots = desk.shots()
+    assert [next(shots).errand for _ in range(2)].count(greedy) >= 1
+    desk.put(order)
+    Event().wait(0.01)
+    # Each of them within a round, whoever's turn it is.
+    assert {shot.errand for shot in islice(shots, 3)} == {greedy, order, None}
 
 
 @pytest.fixture
@@ -147,46 +177,6 @@ def test_a_pin_that_cannot_be_used_is_told_with_what_to_do(made: Callable[..., A
     made(button_gpio=17)
     with pytest.raises(TriggerUnavailable, match=r"GPIO 17.*gpiozero"):
         made(button_gpio=17)
-
-
-def test_a_dropped_image_is_given_once_and_put_aside(made: Callable[..., Any], tmp_path: Path) -> None:
-    (trigger,), _ = made(watch_folder=str(tmp_path), um_per_px=0.3)
-    for name in ("b.png", "a.png"):
-        (tmp_path / name).write_bytes(cv2.imencode(".png", FIELD)[1].tobytes())
-    (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n")
-    shots: list[Any] = []
-    while len(shots) < 3:
-        shots += trigger.shots()
-        Event().wait(0.2)
-    assert list(trigger.shots()) == []
-    for shot in shots:
-        assert isinstance(shot.errand, DroppedImage)
-        try:
-            frame = shot.take(told_nobody)
-        except ImageError as error:
-            shot.errand.failed(error)
-        else:
-            assert frame.um_per_px == 0.3
-            shot.errand.done({})
-    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.png")) == [
-        "done/a.png",
-        "done/b.png",
-        "failed/torn.png",
-    ]
-
-
-def test_an_image_that_was_taken_back_is_no_failure_of_the_service(made: Callable[..., Any], tmp_path: Path) -> None:
-    (trigger,), _ = made(watch_folder=str(tmp_path), um_per_px=0.3)
-    image = tmp_path / "a.png"
-    image.write_bytes(cv2.imencode(".png", FIELD)[1].tobytes())
-    shots: list[Any] = []
-    while not shots:
-        shots += trigger.shots()
-        Event().wait(0.2)
-    image.unlink()
-    with pytest.raises(ImageError) as gone:
-        shots[0].take(told_nobody)
-    shots[0].errand.failed(gone.value)
 
 
 def test_settings_of_a_button_are_bounded() -> None:
