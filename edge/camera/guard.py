@@ -123,7 +123,8 @@ class GuardedCamera:
     sleep : callable
         Waits so many seconds.
     waiting : callable
-        Called every second while the camera opens or a frame is waited for, by the thread that waits.
+        Called every second while the camera opens or a frame is waited for, by the thread that waits. What this or
+        ``sleep`` raises is raised to whoever waits, and the camera is left as it is.
 
     Attributes
     ----------

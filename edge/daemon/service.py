@@ -100,6 +100,10 @@ class _Reload(Exception):
     pass
 
 
+class _Ending(ServiceUnavailable):
+    pass
+
+
 class Service:
     """A device's work, for months.
 
@@ -126,7 +130,7 @@ class Service:
         self._ready_s = math.inf
 
     def stop(self) -> None:
-        """End after the frames in hand; may be called from a signal handler."""
+        """End after the frames in hand, without waiting for a camera; may be called from a signal handler."""
         self._stopping = True
         self._bell.put(None)
 
@@ -180,12 +184,16 @@ class Service:
             except _Reload:
                 self._bulletin.change(state="starting")
                 retry_s, self._announced = _FIRST_RETRY_S, ""
+            except _Ending:
+                pass  # it waited for its camera
             except WbcError as error:
                 if time.monotonic() - self._ready_s >= _SETTLED_S:
                     retry_s, self._complaint = _FIRST_RETRY_S, ""
                 self._ready_s = math.inf
                 self._degrade(error, retry_s)
                 retry_s = min(2 * retry_s, _MOST_RETRY_S)
+        for order in self._waiting_orders():
+            order.failed(_Ending("the service", "ends", "Ask again"))
         self._notifier.stopping()
         self._bulletin.change(state="stopping")
         self._say("info", "stopped")
@@ -360,13 +368,21 @@ class Service:
             journal.event("service degraded", str(error))
 
     def _wait(self, seconds: float) -> None:
-        """Wait for a lost camera, in the capturing thread or at the start; not for long once the service is to stop."""
+        """Wait for a lost camera, in the capturing thread or at the start."""
         until_s = time.monotonic() + seconds
-        while not self._stopping and (left_s := until_s - time.monotonic()) > 0:
+        while (left_s := until_s - time.monotonic()) > 0:
             time.sleep(min(left_s, 0.2))
             self._tell_waiting()
 
     def _tell_waiting(self) -> None:
-        """Say that the service is alive while it has no line yet; once it has one, that tells whether it is."""
+        """Say that the service is alive while it has no line yet; once it has one, that tells whether it is.
+
+        Raises
+        ------
+        ServiceUnavailable
+            When the service is to end: a camera that does not answer is not waited for.
+        """
+        if self._stopping:
+            raise _Ending("the service", "ends", "Ask again")
         if self._bulletin.health.state != "ready":
             self._notifier.alive()
