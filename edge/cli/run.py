@@ -42,7 +42,8 @@ def command() -> None:
     from edge.daemon.health import Bulletin
     from edge.daemon.models import Models
     from edge.daemon.notify import Notifier
-    from edge.daemon.service import Parts, Service
+    from edge.daemon.parts import Parts
+    from edge.daemon.service import Service
     from edge.model.store import Store
 
     def settings() -> Config:

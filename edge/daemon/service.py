@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import TimeoutError as TimedOut  # Python 3.10 has one of its own here
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -22,9 +22,10 @@ from edge.camera.guard import GuardedCamera
 from edge.daemon.clock import ClockWatch
 from edge.daemon.control import ANSWER_TIMEOUT_S
 from edge.daemon.health import Bulletin
-from edge.daemon.models import Models
 from edge.daemon.notify import Notifier
 from edge.daemon.orders import Asked, Order
+from edge.daemon.outage import Outage
+from edge.daemon.parts import Parts
 from edge.daemon.triggers import Desk, Surroundings, Trigger, configured
 from edge.daemon.upkeep import Upkeep
 from edge.daemon.words import Say
@@ -56,33 +57,6 @@ _STALLED_S = 1.0
 
 _HOPELESS_S = 30.0
 """A stage that is at a frame for so long is not waited for when the service ends."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Parts:
-    """How the service comes to what it works with.
-
-    Attributes
-    ----------
-    settings : callable
-        Reads the configuration; may raise ``ConfigurationError``.
-    camera, journal : callable
-        Open what the configuration names; may raise a ``WbcError``. The camera is given how to wait while it is lost
-        and what to do meanwhile when it does not answer, and is None where there is none.
-    models : Models
-        Finds the model to judge by.
-    calibration : callable
-        Reads the camera's calibration; None where there is none.
-    sample : callable
-        Names a new sample.
-    """
-
-    settings: Callable[[], Config]
-    camera: Callable[[Config, Callable[[float], None], Callable[[], None]], GuardedCamera | None]
-    models: Models
-    journal: Callable[[Config], Journal]
-    calibration: Callable[[Config], Calibration | None]
-    sample: Callable[[], str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,6 +100,7 @@ class Service:
         self._stopping = False
         self._settings = Config()
         self._clock: ClockWatch | None = None
+        self._outage = Outage()
         self._complaint = self._announced = ""
         self._ready_s = math.inf
 
@@ -212,7 +187,7 @@ class Service:
             upkeep = Upkeep(settings, journal, self._bulletin, self._say, self._clock)
             model = self._parts.models.open(settings).model
             camera = self._parts.camera(settings, self._wait, self._tell_waiting)
-            work = Work(settings, journal, model, self._parts.models, self._bulletin, self._say, self._parts.sample)
+            work = Work(settings, journal, model, self._parts, self._bulletin, self._outage, self._say)
             stack.callback(work.close)
             if camera is not None:
                 stack.enter_context(closing(camera))
@@ -261,6 +236,7 @@ class Service:
             # It may hold 15 MB, which must not stay while the next one is waited for.
             del outcome
             opened.work.count_dropped(line.dropped)
+            opened.work.count_losses()
 
     def _finish(self, line: Line, opened: _Open) -> None:
         """Log what is captured already, unless a stage hangs; what it is asked for besides is refused."""
@@ -274,6 +250,7 @@ class Service:
                     opened.work.take(outcome, opened.upkeep.keeps_pictures)
                 del outcome
         opened.work.count_dropped(line.dropped, is_last=True)
+        opened.work.count_losses(is_last=self._stopping)
 
     def _tell(self, line: Line | None = None) -> None:
         if line is None or line.stalled_s() < _STALLED_S:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from edge.capture import Failed, Finished, Session
 from edge.daemon import opened
 from edge.daemon.health import Bulletin
-from edge.daemon.models import Models
 from edge.daemon.orders import Errand, Order
+from edge.daemon.outage import Outage
+from edge.daemon.parts import Parts
 from edge.daemon.words import Say, said
 from edge.errors import ConfigurationError, ImageError, JournalError, OutputError, WbcError
 from edge.journal import Journal
+from edge.journal.upkeep import last_detail
 from edge.line import Broken, Judged, Outcome, Passed, Told
 from edge.model import Model
 from edge.settings import Config
@@ -34,14 +35,14 @@ class Work:
         Open for writing.
     model : Model
         By which frames are judged.
-    models : Models
-        What is to be told of it.
+    parts : Parts
+        Of it, the models, of which there may be something to be told, and what names a new sample.
     bulletin : Bulletin
         Where frames and failures are counted.
+    outage : Outage
+        What happened to the camera before.
     say : callable
         The service's log.
-    new_sample : callable
-        Names a new sample.
     """
 
     def __init__(
@@ -49,13 +50,14 @@ class Work:
         settings: Config,
         journal: Journal,
         model: Model,
-        models: Models,
+        parts: Parts,
         bulletin: Bulletin,
+        outage: Outage,
         say: Say,
-        new_sample: Callable[[], str],
     ) -> None:
-        self._settings, self._journal, self._model, self._models = settings, journal, model, models
-        self._bulletin, self._say, self._new_sample = bulletin, say, new_sample
+        self._settings, self._journal, self._model = settings, journal, model
+        self._models, self._new_sample = parts.models, parts.sample
+        self._bulletin, self._outage, self._say = bulletin, outage, say
         self._session: Session | None = None
         self._dropped = self._dropped_told = 0
         self._drifted: set[str] = set()
@@ -103,7 +105,7 @@ class Work:
         return {"model": model.bundle.identity, "accelerator": str(model.runtime.choice), "why": self._models.why}
 
     def _tell_model(self) -> None:
-        """Log what happened to the models, and what the one in use runs on whenever that has changed."""
+        """Log what happened to the models, and what the one in use runs on, unless that was logged last."""
         for event in self._models.events():
             self._say("error", event)
             self._journal.event("model", event)
@@ -111,19 +113,36 @@ class Work:
         choice = str(self._model.runtime.choice)
         if choice == self._accelerator:
             return
-        identity = self._model.bundle.identity
-        self._say("info", f"model {identity} runs on {choice}")
-        self._journal.event("accelerator", f"{identity} on {choice}")
-        self._bulletin.change(model=identity, model_reason=self._models.why, accelerator=choice)
         self._accelerator = choice
+        identity = self._model.bundle.identity
+        self._bulletin.change(model=identity, model_reason=self._models.why, accelerator=choice)
+        detail = f"{identity} on {choice}"
+        if last_detail(self._journal, "accelerator") != detail:
+            self._say("info", f"model {identity} runs on {choice}")
+            self._journal.event("accelerator", detail)
 
     def note(self, kind: str, detail: str) -> None:
         """Log what happens to the camera, to images and to the service."""
         if kind in ("camera lost", "camera reopened"):
             self._bulletin.count(kind.replace(" ", "_"))
+            if not self._outage.is_news(kind):
+                self.count_losses()
+                return
         if kind in ("camera lost", "camera reopened", "drift", "image"):
             self._say("warning", f"{kind}: {detail}")
         self._journal.event(kind, detail)
+
+    def count_losses(self, is_last: bool = False) -> None:
+        """Log how often the camera was lost and reopened since that was told.
+
+        Parameters
+        ----------
+        is_last : bool
+            Whether the service ends.
+        """
+        if losses := self._outage.by_number(is_last):
+            self._say("warning", losses)
+            self._journal.event("camera", losses)
 
     def differ(self, when: str, what: str) -> None:
         """Log in what the camera is no longer as it was calibrated, once.

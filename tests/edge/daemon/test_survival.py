@@ -5,8 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from threading import Thread
 
+import pytest
 from running import PATIENCE_S, Running
+
+from edge.errors import ServiceUnavailable
 
 HANGING = """
 import threading
@@ -68,6 +72,84 @@ def test_it_is_alive_while_it_waits_for_a_camera_that_does_not_open(service: Cal
     for _ in range(2):
         one.told("WATCHDOG=1")
     assert one.ask("status")["state"] == "starting"
+
+
+HUNG_CAMERA = """
+import threading
+from edge.camera import register, sim
+
+class Hung(sim.SimulatedCamera):
+    def read(self):
+        if self._sequence == {frames}:
+            threading.Event().wait()
+        return super().read()
+
+register("sim", lambda argument, settings: Hung(sim.parse_options(argument), settings), "sim")
+from edge.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("camera", [HANGING_CAMERA, HUNG_CAMERA.format(frames=0)], ids=["opening", "first frame"])
+def test_told_to_end_it_waits_for_no_camera(service: Callable[..., Running], camera: str) -> None:
+    one = service('camera = "sim:MM"\ntimeout = 3600\n', watchdog_s=0.3, command=[sys.executable, "-c", camera, "run"])
+    one.told("WATCHDOG=1")
+    one.told("WATCHDOG=1")
+    assert one.end().splitlines()[-1] == "stopped"  # within the patience of a test
+    assert one.process.returncode == 0
+    with one.journal() as journal:
+        assert "service degraded" not in [event.kind for event in journal.events()]
+
+
+def test_told_to_end_it_refuses_the_frame_that_its_camera_does_not_give(service: Callable[..., Running]) -> None:
+    settings = 'camera = "sim:MM"\nsize = "640x480"\ntimeout = 3600\n'
+    one = service(settings, command=[sys.executable, "-c", HUNG_CAMERA.format(frames=2), "run"])
+    one.told("READY=1")
+    assert one.ask("frame", "S-1")["record"] == 1
+    refused: list[ServiceUnavailable] = []
+
+    def wait_for_a_frame() -> None:
+        try:
+            one.ask("frame", "S-1")
+        except ServiceUnavailable as error:
+            refused.append(error)
+
+    asker = Thread(target=wait_for_a_frame)
+    asker.start()
+    time.sleep(0.5)  # or it is refused before it begins
+    assert one.end().splitlines()[-1] == "stopped"
+    asker.join()
+    assert "ends" in str(refused)
+
+
+LOST_CAMERA = """
+from edge.camera import guard, register
+from edge.errors import CameraLost
+
+class Lost:
+    finite, name = False, "sim"
+    def read(self):
+        raise CameraLost("sim", "no cable")
+    def close(self):
+        pass
+
+guard.BackOff.delays_s = lambda self: [0.01] * 3
+register("sim", lambda *_: Lost(), "sim")
+from edge.cli import main
+main()
+"""
+
+
+def test_a_camera_that_is_lost_for_good_does_not_fill_the_trail(service: Callable[..., Running]) -> None:
+    one = service('camera = "sim"\n', command=[sys.executable, "-c", LOST_CAMERA, "run"])
+    one.told("READY=1")
+    one.until(lambda report: report["camera_lost"] >= 9)  # the service begins anew for the third time
+    log = one.end()
+    kinds = ["camera lost", "camera reopened", "accelerator", "service degraded"]
+    with one.journal() as journal:
+        logged = [event.kind for event in journal.events()]
+    assert [logged.count(kind) for kind in kinds] == [1, 1, 1, 1]
+    assert (log.count("camera lost"), log.count("runs on")) == (1, 1)
 
 
 FAILING_DISK = """
