@@ -127,13 +127,32 @@ def effective(environment: Mapping[str, str]) -> Config:
     Raises
     ------
     ConfigurationError
-        When either is wrong, or both together are.
+        When either is wrong.
     """
-    settings = Config(**{**read(location(environment)), **of_environment(environment)})
-    if settings.watch_folder and settings.um_per_px is None:
-        why = "has images of any pixel size, and um_per_px is not set"
-        raise ConfigurationError(f"watch_folder {settings.watch_folder}", why, "`wbc-edge config set um_per_px=0.1`")
-    return settings
+    return over(read(location(environment)), environment)
+
+
+def over(of_file: Mapping[str, Any], environment: Mapping[str, str]) -> Config:
+    """Give all settings, were a file to set these: its own, and over them the environment's.
+
+    Parameters
+    ----------
+    of_file : mapping of str to object
+        What the file sets, checked.
+    environment : mapping of str to str
+        The process's.
+
+    Returns
+    -------
+    Config
+        The settings.
+
+    Raises
+    ------
+    ConfigurationError
+        When the environment's are wrong.
+    """
+    return Config(**{**of_file, **of_environment(environment)})
 
 
 def summary(settings: Config) -> str:

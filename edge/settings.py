@@ -20,7 +20,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     camera: Annotated[
         str,
         Meta(
-            description="Camera: sim[:KIND], picamera2:0, v4l2:/dev/video0 or file:PATH-OR-GLOB.\n"
+            description="Camera: sim[:KIND], picamera2:0 or v4l2:/dev/video0.\n"
             "Empty: the one that is attached. none: the service has only its folder."
         ),
     ] = ""
@@ -56,7 +56,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 0.0
     watch_folder: Annotated[
         str,
-        Meta(description="Folder into which another program drops images, each judged by the service.\nEmpty: none."),
+        Meta(
+            description="Folder into which other programs drop images, each judged by the service; needs um_per_px.\n"
+            "On a device that install.sh set up: /var/lib/wbc-edge/drop. Empty: none."
+        ),
     ] = ""
     button_gpio: (
         Annotated[

@@ -27,6 +27,7 @@ __all__ = [
     "CameraSettings",
     "EndOfFrames",
     "attached_cameras",
+    "check",
     "device",
     "open_camera",
     "parse_specification",
@@ -37,10 +38,18 @@ __all__ = [
 Factory = Callable[[str, CameraSettings], Camera]
 """Opens a camera from its specification's argument (may be empty) and the settings."""
 
-_factories: dict[str, tuple[Factory, str]] = {}
+Check = Callable[[str], None]
+"""Refuses an argument by which no camera could be opened, and opens none."""
 
 
-def register(scheme: str, factory: Factory, example: str) -> None:
+def any_argument(argument: str) -> None:
+    """Refuse none: what is there shows when it is opened."""
+
+
+_factories: dict[str, tuple[Factory, str, Check]] = {}
+
+
+def register(scheme: str, factory: Factory, example: str, check: Check = any_argument) -> None:
     """Add a back end, or replace the one of the same scheme.
 
     Parameters
@@ -51,8 +60,10 @@ def register(scheme: str, factory: Factory, example: str) -> None:
         Called with the specification's argument and the ``CameraSettings``; returns an open ``Camera``.
     example : str
         A specification to show to the user who got one wrong.
+    check : callable
+        Called with the specification's argument; raises a ``CameraNotFound`` or ``ConfigurationError``.
     """
-    _factories[scheme] = (factory, example)
+    _factories[scheme] = (factory, example, check)
 
 
 def schemes() -> tuple[str, ...]:
@@ -75,9 +86,23 @@ def parse_specification(specification: str) -> tuple[str, str]:
     """
     scheme, _, argument = specification.strip().partition(":")
     if scheme not in _factories:
-        possible = ", ".join(example for _, example in _factories.values())
+        possible = ", ".join(example for _, example, _ in _factories.values())
         raise CameraNotFound(f"Camera {specification!r}", "no such kind of camera", f"Possible are {possible}")
     return scheme, argument
+
+
+def check(specification: str) -> None:
+    """Refuse a specification by which no camera could be opened anywhere; none is opened.
+
+    Raises
+    ------
+    CameraNotFound
+        When no back end has that scheme, or its back end knows nothing of that argument.
+    ConfigurationError
+        When a number in the argument is outside its range.
+    """
+    scheme, argument = parse_specification(specification)
+    _factories[scheme][2](argument)
 
 
 def device(specification: str) -> str:
@@ -122,8 +147,7 @@ def open_camera(specification: str, settings: CameraSettings) -> Camera:
         When the source cannot know its pixel size and none was given.
     """
     scheme, argument = parse_specification(specification)
-    factory, _ = _factories[scheme]
-    return factory(argument, settings)
+    return _factories[scheme][0](argument, settings)
 
 
 def _in_module(name: str) -> Factory:
@@ -136,7 +160,14 @@ def _in_module(name: str) -> Factory:
     return factory
 
 
-register("sim", _in_module("edge.camera.sim"), "sim:MM")
-register("picamera2", _in_module("edge.camera.pi"), "picamera2:0")
+def _check_in_module(name: str) -> Check:
+    def check(argument: str) -> None:
+        importlib.import_module(name).check(argument)
+
+    return check
+
+
+register("sim", _in_module("edge.camera.sim"), "sim:MM", _check_in_module("edge.camera.sim"))
+register("picamera2", _in_module("edge.camera.pi"), "picamera2:0", _check_in_module("edge.camera.pi"))
 register("v4l2", _in_module("edge.camera.v4l2"), "v4l2:/dev/video0")
 register("file", _in_module("edge.camera.file"), "file:PATH-OR-GLOB")

@@ -32,9 +32,14 @@ _SHARE_OF_TIME_LIMIT = 0.9
 
 def open_camera(argument: str, settings: CameraSettings) -> PiCamera:
     """Open ``picamera2:0``; without an argument the first camera."""
+    check(argument)
+    return PiCamera(int(argument or 0), settings)
+
+
+def check(argument: str) -> None:
+    """Refuse what is no number of a camera."""
     if argument and not (argument.isascii() and argument.isdecimal()):
         raise CameraNotFound(f"picamera2:{argument}", "cameras have numbers", "Try picamera2:0")
-    return PiCamera(int(argument or 0), settings)
 
 
 class PiCamera:

@@ -91,6 +91,11 @@ def parse_options(argument: str) -> SimulationOptions:
     return SimulationOptions(kind, options.pop("seed", 0), options)
 
 
+def check(argument: str) -> None:
+    """Refuse what cannot be simulated; see :func:`parse_options` and :class:`SimulatedCamera`."""
+    open_camera(argument, CameraSettings())
+
+
 def open_camera(argument: str, settings: CameraSettings) -> SimulatedCamera:
     """Open ``sim:MM,seed=3``; without an argument fields of ALL."""
     return SimulatedCamera(parse_options(argument), settings)

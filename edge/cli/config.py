@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -57,18 +58,24 @@ def show(as_json: bool) -> None:
 Examples:
   wbc-edge config check
   wbc-edge config check new.toml && sudo cp new.toml /etc/wbc-edge/config.toml
+
+The service must be able to work by it: cameras of files, which have an end, are for
+`wbc-edge capture --camera` alone. What is right here may still be missing when it starts.
 """,
 )
 @click.argument("file", type=_FILE, required=False)
 def check(file: Path | None) -> None:
-    """Check a configuration file; the one in force when none is named."""
+    """Check a configuration file; the one in force when none is named.
+
+    Checked is what would be in force: what the environment sets goes over the file.
+    """
     from edge import config
 
     path = file or config.location()
     if file is not None and not file.exists():
         raise ConfigurationError(f"configuration {file}", "there is no such file", "Name another")
     settings = config.read(path)
-    _check_camera(settings.get("camera", ""))
+    _check(settings)
     write(printable(f"{path}: {', '.join(settings) or 'nothing'} set, all within bounds"))
 
 
@@ -113,7 +120,7 @@ def change(settings: Mapping[str, str], journal: str | None) -> None:
     with _alone(path), options.open_journal(journal) as log:
         before = _content(path)
         after = config.changed(before or config.example(), path, settings)
-        _check_camera(config.parse(after, path).get("camera", ""))
+        _check(config.parse(after, path))
         # First the trail, then the change: one that cannot be logged is not made.
         log.event("configuration", said)
         try:
@@ -139,12 +146,12 @@ def example() -> None:
     write(config.example().rstrip())
 
 
-def _check_camera(specification: str) -> None:
-    """Refuse a camera of a kind that there is not; whether it is attached shows when it is opened."""
-    from edge.camera import parse_specification
+def _check(of_file: Mapping[str, Any]) -> None:
+    """Refuse what a file sets if the service, in this environment, could not work by it."""
+    from edge import config
+    from edge.daemon import workable
 
-    if specification not in ("", "none"):
-        parse_specification(specification)
+    workable.check(config.over(of_file, os.environ), options.model_folder())
 
 
 def _to_change() -> Path:

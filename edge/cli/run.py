@@ -38,6 +38,7 @@ _PRIORITIES = {"error": 3, "warning": 4, "info": 6}
 def command() -> None:
     """Capture, judge and log frames whenever one is asked for, by interval, by request or by a folder."""
     from edge import calibration, config
+    from edge.daemon import workable
     from edge.daemon.control import listening, location
     from edge.daemon.health import Bulletin
     from edge.daemon.models import Models
@@ -46,16 +47,14 @@ def command() -> None:
     from edge.daemon.service import Service
     from edge.model.store import Store
 
-    def settings() -> Config:
-        return config.effective(os.environ)
-
     models = Models(
         Store(options.model_folder()),
         lambda path, given: options.load_model(path, options.execution_of(given), given.trusted_keys),
     )
     bulletin = Bulletin()
     parts = Parts(
-        settings=settings,
+        settings=lambda: config.effective(os.environ),
+        check=lambda given: workable.check(given, options.model_folder()),
         camera=_open_camera,
         models=models,
         journal=lambda given: options.open_journal(given.journal or None),
@@ -75,7 +74,6 @@ def command() -> None:
 
 def _open_camera(settings: Config, wait: Callable[[float], None], waiting: Callable[[], None]) -> GuardedCamera | None:
     from edge.camera.guard import GuardedCamera
-    from edge.errors import ConfigurationError
 
     if settings.camera == "none":
         return None
@@ -84,11 +82,7 @@ def _open_camera(settings: Config, wait: Callable[[float], None], waiting: Calla
     asked = options.camera_settings(
         specification, options.size(settings.size), settings.timeout, settings.um_per_px, settings.calibration or None
     )
-    camera = GuardedCamera(specification, asked, sleep=wait, waiting=waiting)
-    if camera.finite:
-        camera.close()
-        raise ConfigurationError(f"camera {specification}", "has an end", "Set camera=none and watch_folder=FOLDER")
-    return camera
+    return GuardedCamera(specification, asked, sleep=wait, waiting=waiting)
 
 
 def _say(level: str, line: str) -> None:

@@ -20,6 +20,8 @@ class Parts:
     ----------
     settings : callable
         Reads the configuration; may raise ``ConfigurationError``.
+    check : callable
+        Refuses a configuration by which no service could work, by a ``WbcError``.
     camera, journal : callable
         Open what the configuration names; may raise a ``WbcError``. The camera is given how to wait while it is lost
         and what to do meanwhile when it does not answer, and is None where there is none.
@@ -32,6 +34,7 @@ class Parts:
     """
 
     settings: Callable[[], Config]
+    check: Callable[[Config], None]
     camera: Callable[[Config, Callable[[float], None], Callable[[], None]], GuardedCamera | None]
     models: Models
     journal: Callable[[Config], Journal]

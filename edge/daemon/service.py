@@ -32,7 +32,6 @@ from edge.daemon.words import Say
 from edge.daemon.work import Work
 from edge.errors import (
     CameraNotFound,
-    ConfigurationError,
     InferenceFailed,
     JournalFull,
     ServiceUnavailable,
@@ -154,6 +153,7 @@ class Service:
         while not self._stopping:
             try:
                 self._settings = self._parts.settings()
+                self._parts.check(self._settings)
                 with self._opened(self._settings) as opened:
                     self._work(opened)
             except _Reload:
@@ -282,8 +282,8 @@ class Service:
     def _reload(self, order: Order, opened: _Open) -> None:
         """Begin anew by the configuration as it is now; one that is wrong is refused, and the one in force goes on."""
         try:
-            self._parts.settings()
-        except ConfigurationError as error:
+            self._parts.check(self._parts.settings())
+        except WbcError as error:
             self._bulletin.failed(str(error))
             self._say("error", f"configuration not reloaded: {error}")
             opened.work.note("configuration", f"not reloaded: {error}")

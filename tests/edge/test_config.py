@@ -102,12 +102,10 @@ def test_the_environment_is_checked_like_the_file() -> None:
         config.of_environment({"WBC_EDGE_THREADS": "many"})
 
 
-def test_a_folder_whose_images_have_no_pixel_size_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_text("watch_folder = '/drop'\n", "utf-8")
-    named = {"WBC_EDGE_CONFIG": str(tmp_path / "config.toml")}
-    with pytest.raises(ConfigurationError, match="config set um_per_px"):
-        config.effective(named)
-    assert config.effective({**named, "WBC_EDGE_UM_PER_PX": "0.1"}).watch_folder == "/drop"
+def test_in_force_is_the_file_and_over_it_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("watch_folder = '/drop'\num_per_px = 0.2\n", "utf-8")
+    in_force = config.effective({"WBC_EDGE_CONFIG": str(tmp_path / "config.toml"), "WBC_EDGE_UM_PER_PX": "0.1"})
+    assert (in_force.watch_folder, in_force.um_per_px) == ("/drop", 0.1)
 
 
 def test_an_unknown_setting_or_a_file_that_was_wrong_before_is_not_changed() -> None:

@@ -11,6 +11,7 @@ from edge.camera import (
     CameraSettings,
     _factories,
     attached_cameras,
+    check,
     open_camera,
     parse_specification,
     register,
@@ -55,6 +56,17 @@ def test_importing_the_room_loads_neither_opencv_nor_any_back_end():
 def test_an_argument_that_is_no_camera_is_refused(specification):
     with pytest.raises(CameraNotFound, match=r"Try|Attached|None is attached"):
         open_camera(specification, SETTINGS)
+
+
+@pytest.mark.parametrize("specification", ["picamera2:front", "sim:nonsense", "sim:MM,colour=red", "v4l3:0"])
+def test_an_argument_by_which_no_camera_could_be_opened_anywhere_is_told_without_opening_one(specification):
+    with pytest.raises(CameraNotFound):
+        check(specification)
+
+
+@pytest.mark.parametrize("specification", ["picamera2:0", "picamera2", "sim:MM,seed=3", "v4l2:/dev/video9", "file:/x"])
+def test_a_camera_that_is_not_there_may_come(specification):
+    check(specification)
 
 
 def test_what_is_no_video_device_is_listed_with_its_problem(tmp_path):

@@ -60,6 +60,32 @@ def test_a_camera_of_a_kind_that_there_is_not_is_refused(wbc, file):
         assert wbc("config", "set", f"camera={right}").code == 0
 
 
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ("camera=sim:nonsense", 11),
+        ("camera=file:/fields", 2),
+        ("model=doesnotexist", 31),
+        ("watch_folder=/drop", 2),
+        ("size=99999x99999", 2),
+    ],
+)
+def test_what_the_service_could_not_work_by_is_neither_set_nor_found_right(wbc, file, wrong, code):
+    ran = wbc("config", "set", wrong)
+    assert (ran.code, ran.err.count("\n")) == (code, 1)
+    assert not file.exists()
+    name, _, value = wrong.partition("=")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f'{name} = "{value}"\n')
+    assert wbc("config", "check").code == code
+
+
+def test_what_the_environment_adds_counts(wbc, file, monkeypatch):
+    monkeypatch.setenv("WBC_EDGE_UM_PER_PX", "0.1")
+    assert wbc("config", "set", "watch_folder=/drop").code == 0
+    assert wbc("config", "check").code == 0
+
+
 def test_a_wrong_file_stops_every_command_with_a_line_and_can_be_looked_at(wbc, file, field):
     file.parent.mkdir()
     file.write_text("um_per_px = 17\n")

@@ -110,6 +110,19 @@ def test_a_wrong_configuration_is_refused_while_it_works(service: Callable[..., 
     assert in_force == ["camera=sim:MM, size=640x480", "camera=sim:ALL, size=640x480"]
 
 
+@pytest.mark.parametrize(
+    "wrong", ['camera = "sim:nonsense"', 'camera = "file:/fields"', 'model = "doesnotexist"', 'watch_folder = "/drop"']
+)
+def test_what_it_could_not_work_by_is_refused_while_it_works(service: Callable[..., Running], wrong: str) -> None:
+    one = service()
+    one.told("READY=1")
+    one.config.write_text(wrong + "\n", "utf-8")
+    with pytest.raises(ServiceUnavailable, match=r"nonsense|has an end|no such bundle|um_per_px"):
+        one.ask("reload")
+    assert one.ask("frame")["record"] == 1
+    assert one.ask("status")["camera"] == "sim:MM"
+
+
 def test_each_time_that_it_begins_anew_it_says_that_it_is_ready(service: Callable[..., Running]) -> None:
     one = service()
     one.told("READY=1")
@@ -171,6 +184,21 @@ def test_images_dropped_into_a_folder_are_judged_once_and_put_aside(
     with pytest.raises(ServiceUnavailable, match="has none"):
         one.ask("frame")
     one.until(lambda report: report["state"] == "ready")
+
+
+def test_a_folder_full_of_images_keeps_nobody_else_waiting(service: Callable[..., Running], tmp_path: Path) -> None:
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    content = cv2.imencode(".png", draw(Smear(kind="MM", size_px=(64, 64), um_per_px=0.4), 1).pixels)[1].tobytes()
+    for number in range(200):
+        (drop / f"{number:03}.png").write_bytes(content)
+    settings = f'camera = "sim:MM"\nsize = "64x64"\num_per_px = 0.4\nwatch_folder = "{drop}"\n'
+    one = service(settings)
+    one.told("READY=1")
+    one.until(lambda report: report["frames"] > 0)
+    record = one.ask("frame")["record"]
+    assert record < 200, "it waited for all of them"
+    one.until(lambda report: report["frames"] == 201)
 
 
 def test_the_picture_of_the_last_frame_is_logged_without_a_further_one(service: Callable[..., Running]) -> None:
