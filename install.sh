@@ -73,6 +73,8 @@ make_account() {
 
 make_folders() {
     install --directory --owner="$account" --group="$account" --mode=0750 "$state"
+    # For watch_folder: members of the group drop images there, and what they drop is the group's.
+    install --directory --owner="$account" --group="$account" --mode=2770 "$state"/drop{,/done,/failed}
     install --directory --mode=0755 "$settings" "$place" "$releases"
 }
 
@@ -260,7 +262,7 @@ do_install() {
 say_finished() {
     say "Installed $("$place/current/bin/wbc-edge" --version)."
     say "  Configuration  $settings/config.toml     sudo wbc-edge config set um_per_px=0.1 && sudo systemctl reload wbc-edge"
-    say "  Data           $state"
+    say "  Data           $state     images to be judged go to $state/drop, once watch_folder is set to it"
     say "  Who may use it members of the group $account: sudo usermod -aG $account \$USER, then log in again"
     if is_booted; then
         say "  Service        $(as_service "$place/current" status | sed -n 's/^state  *//p')    wbc-edge status; journalctl -u wbc-edge"

@@ -1,11 +1,18 @@
 """The installer is shell that a checker finds nothing wrong with; what it does is tried in tests/device."""
 
+import errno
+import grp
 import os
+import pwd
 import shutil
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
+
+from edge.daemon.folder import _REMEDIES
+from edge.settings import Config
 
 ROOT = Path(__file__).parents[1]
 INSTALL = ROOT / "install.sh"
@@ -23,6 +30,33 @@ def test_it_says_how_it_is_used(arguments, code):
     said = subprocess.run([INSTALL, *arguments], capture_output=True, text=True, check=False)
     assert said.returncode == code
     assert "Usage: sudo ./install.sh [install|rollback|uninstall]" in said.stdout + said.stderr
+
+
+def test_members_of_the_group_can_drop_images_where_the_service_may_put_them_aside(tmp_path):
+    # The installer's own function, on folders of this user's: of the account's there are none here.
+    me = pwd.getpwuid(os.getuid()).pw_name
+    if grp.getgrgid(os.getgid()).gr_name != me:
+        pytest.skip("this user's group has another name")
+    script = INSTALL.read_text()
+    for name in ("place=/opt/wbc-edge", "state=/var/lib/wbc-edge", "settings=/etc/wbc-edge"):
+        variable, _, path = name.partition("=")
+        assert f"readonly {name}" in script
+        script = script.replace(f"readonly {name}", f"readonly {variable}={tmp_path}{path}")
+    script = script.replace("readonly account=wbc-edge", f"readonly account={me}").removesuffix('main "$@"\n')
+    subprocess.run(["bash", "-c", script + "make_folders"], check=True)
+    state = tmp_path / "var/lib/wbc-edge"
+    assert state.stat().st_mode & 0o7777 == 0o750
+    for folder in (state / "drop", state / "drop/done", state / "drop/failed"):
+        assert folder.stat().st_mode & 0o7777 == 0o2770
+
+
+def test_the_folder_for_images_is_the_one_that_is_told_of_and_that_the_unit_may_write():
+    unit = (ROOT / "systemd" / "wbc-edge.service").read_text()
+    assert "StateDirectory=wbc-edge\n" in unit
+    assert "ReadWritePaths=" in _REMEDIES[errno.EROFS]
+    described = msgspec.json.schema(Config)["$defs"]["Config"]["properties"]["watch_folder"]["description"]
+    for told in (_REMEDIES[errno.EROFS], described, (ROOT / "README.md").read_text()):
+        assert "/var/lib/wbc-edge/drop" in told
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="this is root")

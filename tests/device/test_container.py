@@ -86,6 +86,21 @@ def test_it_can_be_run_again_and_keeps_what_there_is(box: Container) -> None:
     box.until(lambda: works(box, before), 60)
 
 
+def test_an_image_that_a_member_of_its_group_drops_is_judged_and_put_aside(box: Container) -> None:
+    drop = "/var/lib/wbc-edge/drop"
+    box.run("id member || useradd --groups wbc-edge member")
+    box.write("/etc/wbc-edge/config.toml", f'{SETTINGS}um_per_px = 0.1\nwatch_folder = "{drop}"\n')
+    box.run("systemctl reload wbc-edge")
+    field = "draw(Smear(kind='MM', size_px=(640, 480)), 1).pixels"
+    code = f"import cv2; from edge.simulator import Smear, draw; cv2.imwrite('{drop}/field.png', {field})"
+    box.run(f'runuser -u member -- /opt/wbc-edge/current/bin/python -c "{code}"')
+    box.until(lambda: box.try_(f"test -e {drop}/done/field.png")[0] == 0, 60)
+    assert f"{drop}/field.png" in box.run("wbc-edge log list --json --limit 50")
+    box.run(f"runuser -u member -- rm -f {drop}/done/field.png")
+    box.write("/etc/wbc-edge/config.toml", SETTINGS)
+    box.run("systemctl reload wbc-edge")
+
+
 def test_systemd_holds_it_for_started_only_once_camera_and_model_have_answered(box: Container) -> None:
     box.run("systemctl restart wbc-edge")
     assert box.status()["state"] == "ready"
