@@ -186,8 +186,8 @@ def calibration(
     description: Description,
     tested_groups: Collection[str],
     progress: Callable[[int, int], None] = lambda *_: None,
-) -> NDArray[np.uint8]:
-    """Cut a representative dataset from a manifest, balanced by class and laboratory.
+) -> Fields:
+    """Cut the fields that a network is calibrated on from a manifest.
 
     Parameters
     ----------
@@ -202,8 +202,8 @@ def calibration(
 
     Returns
     -------
-    ndarray
-        Shape (at most 400, tile, tile, 3), uint8.
+    Fields
+        All of it; :func:`balanced` chooses the representative dataset.
 
     Raises
     ------
@@ -225,7 +225,7 @@ def calibration(
             f"has group {leaked[0]!r} of the test part",
             "What is calibrated on must not be tested on: leave the test part's groups out",
         )
-    return balanced(cut(sources, description, progress))
+    return cut(sources, description, progress)
 
 
 def balanced(fields: Fields, most: int = CALIBRATION_TILES) -> NDArray[np.uint8]:

@@ -154,6 +154,11 @@ def of_keras(model: Any, path: Path, preprocessing: Preprocessing | None = None,
 def _keras(path: Path) -> Any:
     import keras
 
+    # By its name Keras would read another file than the archive that is looked through here: HDF5 with a ZIP behind.
+    if path.suffix != ".keras":
+        raise NetworkUnreadable(
+            f"network {path}", "is not called .keras", "Give a .keras file or a SavedModel's folder"
+        )
     size_bytes = _refuse_hostile_archive(path)
     try:
         _refuse_more_than_it_holds(path, size_bytes)

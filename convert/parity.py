@@ -34,6 +34,9 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         Expected calibration error of the fields' probabilities, 0 to 1 (Guo et al. 2017), ten bins.
     largest_difference : float
         Largest difference of a tile's logit.
+    novel : float or None
+        Share of fields that the device refuses as unlike any smear in training, which *agreement* and *accuracy* leave
+        aside: one that refuses everything would agree everywhere. None of attempts, and in reports of earlier versions.
     """
 
     fields: int
@@ -45,6 +48,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     auroc: float | None
     calibration_error: float
     largest_difference: float
+    novel: float | None = None
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +95,7 @@ def compare(
     runtime: str,
     reference: NDArray[np.float32],
     logits: NDArray[np.float32],
+    novelty: NDArray[np.float64] | None,
     fields: Fields,
     decision: Decision,
     classes: tuple[str, ...],
@@ -103,6 +108,8 @@ def compare(
         Where the second ran.
     reference, logits : ndarray
         Shape (n, classes), float32: the trained network's, and the converted one's.
+    novelty : ndarray, optional
+        Shape (fields,), float64: of each field by the converted network, refused over 1; None where not known.
     fields : Fields
         What the n tiles are of.
     decision : Decision
@@ -118,7 +125,7 @@ def compare(
     judged = [_judge(each, fields, decision, classes) for each in (reference, logits)]
 
     def of(chosen: NDArray[np.bool_]) -> Figures:
-        return _figures(judged[0], judged[1], reference, logits, fields, chosen)
+        return _figures(judged[0], judged[1], reference, logits, novelty, fields, chosen)
 
     everything = np.ones(len(fields.field_labels), bool)
     return Comparison(
@@ -151,6 +158,7 @@ def _figures(
     converted: tuple[list[str], NDArray[np.float64]],
     reference: NDArray[np.float32],
     logits: NDArray[np.float32],
+    novelty: NDArray[np.float64] | None,
     fields: Fields,
     chosen: NDArray[np.bool_],
 ) -> Figures:
@@ -169,6 +177,7 @@ def _figures(
         auroc=_auroc(probabilities, truth),
         calibration_error=_calibration_error(probabilities, truth),
         largest_difference=float(np.abs(reference[of_tiles] - logits[of_tiles]).max()),
+        novel=None if novelty is None else float((novelty[chosen] > 1).mean()),
     )
 
 

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from convert import activations, graph, mending, metadata, parity, report, tflite
+from convert import activations, graph, mending, metadata, novelty, parity, report, tflite
 from convert.errors import QuantizationRefused
 from convert.parity import Budget, Comparison
 from convert.report import Converted, Parity, Tried
@@ -20,7 +20,7 @@ from edge.model import runtime as _runtime
 from edge.model import selftest
 from edge.model.bundle import Bundle
 from edge.model.description import Description, Kind
-from edge.model.runtime import Runtime
+from edge.model.runtime import Outputs, Runtime
 from edge.model.signature import Signature
 
 SELFTEST_TILES = 12
@@ -100,64 +100,81 @@ def quantize(subject: Subject, out: Path, plan: Plan, progress: Progress = lambd
     return _bundle.write(bundle, out, plan.sign), found
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ran:
+    """What a network gave of the fields, and where it ran."""
+
+    runtime: str
+    gave: Outputs
+
+
 class _Work:
     """One conversion: the networks that it made, and the first reason to refuse one."""
 
     def __init__(self, subject: Subject, plan: Plan, progress: Progress) -> None:
         self._subject, self._plan, self._progress = subject, plan, progress
         self.networks: dict[Kind, bytes] = {}
+        self.novelty = np.empty((0, 0), np.float32)
         self.refusal: QuantizationRefused | None = None
         self._tried: list[Tried] = []
         progress("judging as trained")
-        self._reference, _ = subject.network.run(subject.fields.tiles)
-        self._trained = self._compare("TensorFlow", self._reference)
+        self._reference = _Ran("TensorFlow", Outputs(*subject.network.run(subject.fields.tiles)))
+        self._trained = self._compare(self._reference).whole
 
     def parity(self) -> Parity:
         """Convert, compare, and refuse or mend what lost too much."""
         subject, plan = self._subject, self._plan
         exact = self._convert("float32")
-        types: dict[Kind, Converted] = {}
+        made: dict[Kind, tuple[bytes, _Ran]] = {}
         for kind in dict.fromkeys(("float32", *plan.kinds)):
             network = exact if kind == "float32" else self._convert(kind)
             self._progress(f"comparing {kind} with the trained network")
-            comparison = self._run(network)
+            ran = self._run(network)
             if kind == "int8":
-                network, comparison = self._mended(exact, network, comparison)
+                network, ran = self._mended(exact, network, ran)
             elif kind in plan.kinds:
-                self.refusal = self.refusal or self._refused(kind, comparison)
-            if kind in plan.kinds:
-                self.networks[kind] = network
-            types[kind] = Converted(
-                size=graph.size(network),
-                comparison=comparison,
-                layers=() if kind == "float32" else activations.errors(exact, network, self._layer_tiles()),
-                not_accelerated=graph.not_accelerated(network),
-            )
+                self.refusal = self.refusal or self._refused(kind, self._compare(ran))
+            made[kind] = network, ran
+        self.networks = {kind: made[kind][0] for kind in plan.kinds}
+        self.novelty = subject.novelty(self._embed)
         described = subject.description
         return Parity(
             model=f"{described.name} {described.version}",
             classes=described.classes,
             kind_of_fields=subject.kind_of_fields,
             whole_fields=subject.fields.whole,
-            trained=self._trained,
-            types=types,
+            trained=self._compare(self._reference, self.novelty),
+            types={
+                kind: Converted(
+                    size=graph.size(network),
+                    comparison=self._compare(ran, self.novelty),
+                    layers=() if kind == "float32" else activations.errors(exact, network, self._layer_tiles()),
+                    not_accelerated=graph.not_accelerated(network),
+                )
+                for kind, (network, ran) in made.items()
+            },
             packed=plan.kinds,
             budget=plan.budget,
             tried=tuple(self._tried),
         )
+
+    def _embed(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed tiles as a device will, by int8 where it is packed: its rounding makes a field more novel."""
+        network = self.networks["int8"] if "int8" in self.networks else next(iter(self.networks.values()))
+        return _runtime.load(network, self._subject.network.classes).run(tiles).embeddings
 
     def _convert(self, kind: Kind) -> bytes:
         self._progress(f"converting to {kind}")
         network = tflite.convert(self._subject.network, kind, self._subject.representative)
         return metadata.describe(network, self._subject.description)
 
-    def _mended(self, exact: bytes, plain: bytes, comparison: Comparison) -> tuple[bytes, Comparison]:
+    def _mended(self, exact: bytes, plain: bytes, ran: _Ran) -> tuple[bytes, _Ran]:
         """Give the first int8 network that is within the budget; or plain int8, and the reason to refuse it."""
         subject, plan = self._subject, self._plan
-        refusal = self._note("plain: extreme values, a scale for each output channel", comparison)
+        refusal = self._note("plain: extreme values, a scale for each output channel", self._compare(ran))
         if refusal is None or not plan.mend:
             self.refusal = self.refusal or refusal
-            return plain, comparison
+            return plain, ran
         expected, _ = subject.network.run(subject.representative)
 
         def loss(network: bytes) -> float:
@@ -169,10 +186,10 @@ class _Work:
         ):
             network = metadata.describe(attempt.network, subject.description)
             found = self._run(network)
-            if self._note(attempt.what, found) is None:
+            if self._note(attempt.what, self._compare(found)) is None:
                 return network, found
         self.refusal = self.refusal or refusal
-        return plain, comparison
+        return plain, ran
 
     def _note(self, what: str, comparison: Comparison) -> QuantizationRefused | None:
         refusal = self._refused("int8", comparison)
@@ -181,16 +198,22 @@ class _Work:
         return refusal
 
     def _refused(self, kind: Kind, comparison: Comparison) -> QuantizationRefused | None:
-        return parity.refusal(kind, comparison.whole, self._trained.whole, self._plan.budget)
+        return parity.refusal(kind, comparison.whole, self._trained, self._plan.budget)
 
-    def _run(self, network: bytes) -> Comparison:
+    def _run(self, network: bytes) -> _Ran:
         runtime = _runtime.load(network, self._subject.network.classes)
-        return self._compare(runtime.name, runtime.run(self._subject.fields.tiles).logits)
+        return _Ran(runtime.name, runtime.run(self._subject.fields.tiles))
 
-    def _compare(self, runtime: str, logits: NDArray[np.float32]) -> Comparison:
-        described = self._subject.description
+    def _compare(self, ran: _Ran, known: NDArray[np.float32] | None = None) -> Comparison:
+        described, fields = self._subject.description, self._subject.fields
         return parity.compare(
-            runtime, self._reference, logits, self._subject.fields, described.decision, described.classes
+            ran.runtime,
+            self._reference.gave.logits,
+            ran.gave.logits,
+            None if known is None else novelty.of_fields(ran.gave.embeddings, fields.owners, known[0], known[1:]),
+            fields,
+            described.decision,
+            described.classes,
         )
 
     def _layer_tiles(self) -> NDArray[np.uint8]:
@@ -205,8 +228,8 @@ def _pack(subject: Subject, work: _Work, found: Parity, plan: Plan) -> Bundle:
         description=_figures(subject.description, found, plan.kinds),
         networks=work.networks,
         card=f"{subject.card.rstrip()}\n\n{_paragraph(found)}",
-        novelty_mean=subject.novelty[0],
-        novelty_whitening=subject.novelty[1:],
+        novelty_mean=work.novelty[0],
+        novelty_whitening=work.novelty[1:],
         selftest_tiles=shown,
         selftest_logits={kind: runtime.run(shown).logits for kind, runtime in runtimes.items()},
         parity=report.encode(found),
@@ -264,15 +287,16 @@ def _paragraph(found: Parity) -> str:
         f"On {report.fields(found)} ({trained.tiles} tiles), on which the trained network's accuracy is "
         f"{100 * trained.accuracy:.2f}% (tiles {100 * trained.tile_accuracy:.2f}%):",
         "",
-        "| type | same verdict | accuracy | tiles: same class | accuracy | largest difference of a logit |",
-        "|---|---|---|---|---|---|",
+        "| type | same verdict | accuracy | tiles: same class | accuracy | largest difference of a logit | novel |",
+        "|---|---|---|---|---|---|---|",
     ]
     for kind in found.packed:
         whole = found.types[kind].comparison.whole
         lines.append(
             f"| {kind} | {100 * whole.agreement:.2f}% | {100 * whole.accuracy:.2f}% | "
-            f"{100 * whole.tile_agreement:.2f}% | {100 * whole.tile_accuracy:.2f}% | {whole.largest_difference:.3f} |"
+            f"{100 * whole.tile_agreement:.2f}% | {100 * whole.tile_accuracy:.2f}% | {whole.largest_difference:.3f} | "
+            f"{report.share(whole.novel)} |"
         )
-    if len(found.tried) > 1:
-        lines += ["", f"Plain int8 lost too much; {found.tried[-1].what}."]
+    lines += ["", "Novel: refused as unlike any smear in training, which verdicts and accuracies here leave aside."]
+    lines += [line for said in (report.mended(found), report.warning(found)) if said for line in ("", said)]
     return "\n".join(lines) + "\n"

@@ -23,6 +23,7 @@ GIVEN = "given by --data"
 """Kinds of fields. Only those are called held-out of which a run says that it held them out."""
 
 _AGAIN = "Convert it again"
+_MANY_NOVEL = 0.05
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +113,39 @@ def fields(parity: Parity) -> str:
     return f"{parity.trained.whole.fields} {' '.join(words)}"
 
 
+def share(value: float | None) -> str:
+    """Write a share as a percentage; one that was not measured as a dash."""
+    return "–" if value is None else f"{100 * value:.2f}%"
+
+
+def mended(parity: Parity) -> str:
+    """Say how int8 was mended, and that its figures are of the fields it was chosen on; empty where it was not.
+
+    No fields are set aside to choose on: a test part is a handful of groups, often one a class, so that half of it
+    could be neither chosen on nor believed. The first attempt, plain int8, is measured before anything is chosen.
+    """
+    if len(parity.tried) < 2 or parity.tried[-1].refused:
+        return ""
+    plain, taken = parity.tried[0], parity.tried[-1]
+    return (
+        f"Plain int8 lost too much: same verdict on {share(plain.figures.agreement)}, same class on "
+        f"{share(plain.figures.tile_agreement)} of tiles. It was mended: {taken.what}. Of the ways tried in turn this, "
+        f"number {len(parity.tried) - 1}, is the first within the budget on these same fields: it is measured on what "
+        "it was chosen on, so its agreement is a little optimistic."
+    )
+
+
+def warning(parity: Parity) -> str:
+    """Say that a device refuses many of the fields, whatever their verdicts; empty where it does not."""
+    most = max(parity.types[kind].comparison.whole.novel or 0.0 for kind in parity.packed)
+    if most <= _MANY_NOVEL:
+        return ""
+    return (
+        f"A device refuses {share(most)} of these fields as unlike any smear in training. Either they are, or that was "
+        "measured on too few fields, or on others than the network was trained on."
+    )
+
+
 def encode(parity: Parity) -> bytes:
     """Write a report as JSON, UTF-8, for the bundle."""
     return msgspec.json.encode(parity)
@@ -165,7 +199,13 @@ def html(parity: Parity) -> str:
         loader=PackageLoader("convert", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     return environment.get_template("parity.html").render(
-        parity=parity, fields=fields(parity), worst=worst, notice=RESEARCH_USE_ONLY
+        parity=parity,
+        fields=fields(parity),
+        worst=worst,
+        share=share,
+        mended=mended(parity),
+        warning=warning(parity),
+        notice=RESEARCH_USE_ONLY,
     )
 
 

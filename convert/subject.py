@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from convert import fields as _fields
 from convert import network as _network
+from convert import novelty as _novelty
 from convert.errors import CalibrationRefused, NetworkUnreadable
 from convert.fields import Fields
 from convert.network import Network, Preprocessing
@@ -25,11 +26,8 @@ from edge.model import run as _run
 from edge.model.description import FORMAT, Description, Tiling, Training
 from edge.verdict import Decision
 
-_SHRINKAGE = 1e-3
-_KNOWN = 0.99
-_REFUSAL_OVER_KNOWN = 1.2
-
 Progress = Callable[[str], None]
+Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,8 +48,9 @@ class Subject:
         On which it is compared.
     kind_of_fields : str
         One of those of :mod:`convert.report`.
-    novelty : ndarray
-        Shape (d + 1, d), float32: mean and whitening of embeddings.
+    novelty : callable
+        Of a function from tiles to embeddings, as a device will have them: mean and whitening, shape (d + 1, d),
+        float32.
     """
 
     network: Network
@@ -60,7 +59,7 @@ class Subject:
     representative: NDArray[np.uint8]
     fields: Fields
     kind_of_fields: str
-    novelty: NDArray[np.float32]
+    novelty: Callable[[Embed], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +133,19 @@ def of_run(folder: Path, calibration: Path | None, data: Path | None, progress: 
     representative = (
         _fields.run_tiles(folder, _run.CALIBRATION, run.tiling)
         if calibration is None
-        else _fields.calibration(calibration, description, tested, _counted(progress, "calibration"))
+        else _fields.balanced(_calibration(calibration, description, tested, progress))
     )
     progress("loading the network")
     network = _network.load(folder / _run.NETWORK)
     _check(network, folder / _run.NETWORK, run.classes, representative)
     return Subject(
-        network, description, card, representative, fields, _kind_of_fields(run, fields, data is not None), novelty
+        network,
+        description,
+        card,
+        representative,
+        fields,
+        _kind_of_fields(run, fields, data is not None),
+        lambda _: novelty,
     )
 
 
@@ -189,7 +194,7 @@ def of_network(path: Path, told: Foreign, calibration: Path, data: Path, progres
             bias=(0.0,) * classes,
             least_probability=told.least_probability,
             least_tiles=1,
-            novelty_warns=1 / _REFUSAL_OVER_KNOWN,
+            novelty_warns=1 / _novelty.REFUSAL_OVER_KNOWN,
         ),
         networks={"int8": "network-int8.tflite"},
         training=Training(data=(f"not stated; calibrated on {calibration.name}",), licence=told.licence),
@@ -200,25 +205,33 @@ def of_network(path: Path, told: Foreign, calibration: Path, data: Path, progres
         raise ConfigurationError(f"network {path}", error.why, "Correct what you said of it") from error
     _check_classes(network, path, told.classes)
     fields = _cut(data, description, progress, "comparison")
-    representative = _fields.calibration(
-        calibration, description, set(fields.groups.tolist()), _counted(progress, "calibration")
-    )
+    known = _calibration(calibration, description, set(fields.groups.tolist()), progress)
+    representative = _fields.balanced(known)
     _check(network, path, told.classes, representative)
-    _, embeddings = network.run(representative)
     card = (
         f"# {told.name} {description.version}\n\n**{RESEARCH_USE_ONLY}** Licence: {told.licence}.\n\n"
         f"Tells {', '.join(told.classes)} apart, from tiles of {network.tile_px} px at {told.um_per_px:g} um per px. "
         "The network was not trained by wbc-edge: what it learned from, and what must not be believed of it, is its "
-        "maker's to say. Its probabilities are those of its softmax, not calibrated on groups held out.\n"
+        "maker's to say. Its probabilities are those of its softmax, not calibrated on groups held out. What is unlike "
+        f"the {len(known.field_labels)} fields that it was calibrated on ({len(known.labels)} tiles) is refused.\n"
     )
-    return Subject(network, description, card, representative, fields, GIVEN, _novelty(embeddings))
+    return Subject(
+        network,
+        description,
+        card,
+        representative,
+        fields,
+        GIVEN,
+        lambda embed: _novelty.fit(embed(known.tiles), known),
+    )
 
 
 def _kind_of_fields(run: _run.Run, fields: Fields, are_given: bool) -> str:
     held_out = set(run.training.held_out_groups)
-    if are_given:
-        return HELD_OUT if held_out.issuperset(fields.groups.tolist()) else GIVEN
-    return HELD_OUT if held_out else TRAINING
+    # A run whose held-out groups show no nucleus brings training fields; one of an earlier version names no groups.
+    if held_out.issuperset(fields.groups.tolist()) or (held_out and not fields.whole):
+        return HELD_OUT
+    return GIVEN if are_given else TRAINING
 
 
 def _described(run: _run.Run) -> Description:
@@ -247,6 +260,10 @@ def _described(run: _run.Run) -> Description:
 
 def _cut(path: Path, description: Description, progress: Progress, what: str) -> Fields:
     return _fields.cut(manifest.read([path]), description, _counted(progress, what))
+
+
+def _calibration(path: Path, description: Description, tested: Collection[str], progress: Progress) -> Fields:
+    return _fields.calibration(path, description, tested, _counted(progress, "calibration"))
 
 
 def _counted(progress: Progress, what: str) -> Callable[[int, int], None]:
@@ -278,14 +295,3 @@ def _check(network: Network, path: Path, classes: tuple[str, ...], representativ
         )
     if not all(np.isfinite(part).all() for part in network.run(representative[:8])):
         raise CalibrationRefused("the representative dataset", "makes the network give what is no number")
-
-
-def _novelty(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fit mean and whitening, and scale them so that a fifth beyond the 99th percentile of known tiles is 1."""
-    mean = embeddings.mean(axis=0)
-    covariance = np.cov(embeddings, rowvar=False, bias=True)
-    covariance = covariance + _SHRINKAGE * max(np.trace(covariance), 1e-6) / len(mean) * np.eye(len(mean))
-    values, vectors = np.linalg.eigh(covariance)
-    whitening = vectors / np.sqrt(values) @ vectors.T
-    known = float(np.quantile(np.linalg.norm((embeddings - mean) @ whitening, axis=1), _KNOWN))
-    return np.vstack([mean[None], whitening / (known * _REFUSAL_OVER_KNOWN)]).astype(np.float32)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from convert import parity
+from convert import novelty, parity
 from convert.errors import QuantizationRefused
 from convert.fields import Fields
 from convert.parity import Budget, Comparison, Figures
@@ -88,11 +88,18 @@ def on_fields(bundle: Bundle, fields: Fields) -> dict[Kind, Comparison]:
     classes = bundle.description.classes
     exact = next((kind for kind in ("float32", "float16") if kind in bundle.networks), next(iter(bundle.networks)))
     runtimes = {kind: _runtime.load(network, len(classes)) for kind, network in bundle.networks.items()}
-    logits = {kind: runtime.run(fields.tiles).logits for kind, runtime in runtimes.items()}
-    reference = next(values for kind, values in logits.items() if kind == exact)
-    order = sorted(logits, key=lambda kind: kind != exact)
+    found = {kind: runtime.run(fields.tiles) for kind, runtime in runtimes.items()}
+    order = sorted(found, key=lambda kind: kind != exact)
     return {
-        kind: parity.compare(runtimes[kind].name, reference, logits[kind], fields, bundle.description.decision, classes)
+        kind: parity.compare(
+            runtimes[kind].name,
+            found[exact].logits,
+            found[kind].logits,
+            novelty.of_fields(found[kind].embeddings, fields.owners, bundle.novelty_mean, bundle.novelty_whitening),
+            fields,
+            bundle.description.decision,
+            classes,
+        )
         for kind in order
     }
 

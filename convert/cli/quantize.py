@@ -214,6 +214,10 @@ def _foreign(source: Path, options: dict[str, Any]) -> Foreign:
 
 
 def _tell(out: Path, identity: str, parity: Parity, as_json: bool) -> None:
+    from convert.report import mended, share, warning
+
+    if warned := warning(parity):
+        say(warned)
     size_bytes = out.stat().st_size
     trained = parity.trained.whole
     if as_json:
@@ -228,8 +232,8 @@ def _tell(out: Path, identity: str, parity: Parity, as_json: bool) -> None:
         whole = parity.types[kind].comparison.whole
         write(
             f"{kind}: same verdict as trained on {100 * whole.agreement:.2f}% of {whole.fields} fields, same class on "
-            f"{100 * whole.tile_agreement:.2f}% of {whole.tiles} tiles"
+            f"{100 * whole.tile_agreement:.2f}% of {whole.tiles} tiles, {share(whole.novel)} of fields novel"
         )
-    if len(parity.tried) > 1:
-        write(f"int8 was mended: {parity.tried[-1].what}")
+    if how := mended(parity):
+        write(how)
     say(RESEARCH_USE_ONLY)

@@ -103,6 +103,7 @@ def _tell(compared: dict[Kind, Comparison], made: Parity | None, data: Path, as_
             continue
         whole = comparison.whole
         said = f"{kind} on {whole.fields} fields of {data}: accuracy {100 * whole.accuracy:.2f}%"
+        said += f", {report.share(whole.novel)} novel"
         if len(compared) > 1:
             said += f", same verdict as {next(iter(compared))} on {100 * whole.agreement:.2f}%"
         elif made is None:

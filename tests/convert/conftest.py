@@ -86,7 +86,11 @@ def write_run(folder, network, calibration, held_out, labels, sources=None, leas
             least_tiles=1,
             novelty_warns=0.7,
         ),
-        training=Training(data=("squares",), licence="research only", held_out_groups=("g1",)),
+        training=Training(
+            data=("squares",),
+            licence="research only",
+            held_out_groups=tuple(sorted({group for _, group, _ in sources})) if sources else ("g1",),
+        ),
         metrics={"cross-validated decided": 0.5},
     )
     runs.write(run, folder)

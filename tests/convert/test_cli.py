@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -32,7 +33,8 @@ def test_a_person_is_told_what_was_made_and_for_what(run_folder, tmp_path, capfd
     assert result.exit_code == 0
     assert result.stdout.startswith(f"{tmp_path / 'small.wbc'}: small@")
     assert "of 12 fields, same class on" in result.stdout
-    assert "of 60 tiles" in result.stdout
+    assert "of 60 tiles, 0.00% of fields novel" in result.stdout
+    assert "mended" not in result.stdout
     assert RESEARCH_USE_ONLY in result.stderr
     # What the steps were, past the test's own streams, and nothing of TensorFlow's.
     out, err = capfd.readouterr()
@@ -61,6 +63,20 @@ def test_a_program_gets_one_object_and_a_device_a_signed_bundle_of_two_types(run
     assert found["agreement"] >= 0.98
     assert set(found["types"]) == {"int8", "float16"}
     assert open_model(out, kind="float16", trusted_keys=[public]).bundle.signature is not None
+
+
+def test_a_model_that_would_refuse_its_own_fields_is_told_with_its_share(run_folder, drawn_fields, tmp_path):
+    novelty = np.load(run_folder / "novelty.npy")
+    novelty[1:] *= 1000
+    np.save(run_folder / "novelty.npy", novelty)
+    result = told("quantize", run_folder, "--out", tmp_path / "small.wbc", "--json")
+    assert json.loads(result.stdout)["types"]["int8"]["novel"] == 1
+    assert "A device refuses 100.00% of these fields as unlike any smear in training" in result.stderr
+    bundle = bundles.read(tmp_path / "small.wbc")
+    page = (tmp_path / "small.parity.html").read_text(encoding="utf-8")
+    for text in (bundle.card, page):
+        assert "A device refuses 100.00% of these fields" in text
+    assert ", 100.00% novel" in told("verify", tmp_path / "small.wbc", "--data", drawn_fields).stdout
 
 
 @pytest.mark.parametrize(

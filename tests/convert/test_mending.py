@@ -55,6 +55,8 @@ def test_better_ranges_alone_do_not_mend_it_and_are_told(given, tmp_path):
     told = (tmp_path / "why.html").read_text(encoding="utf-8")
     for attempt in ("plain", "99.99th percentiles", "99.9th percentiles", "least squared error"):
         assert attempt in told
+    # None was taken.
+    assert "is the first within the budget" not in told
 
 
 def test_it_is_mended_by_keeping_its_worst_layers(given, tmp_path):
@@ -66,6 +68,9 @@ def test_it_is_mended_by_keeping_its_worst_layers(given, tmp_path):
     assert "layers in float32" in taken.what
     assert taken.figures.agreement >= 0.98
     assert taken.what in bundle.card
+    told = f"number {len(refused)}, is the first within the budget on these same fields"
+    assert told in bundle.card
+    assert told in (tmp_path / "mobile.parity.html").read_text(encoding="utf-8").replace("\n", " ")
     assert any(step.startswith("mending: which layers") for step in steps)
     # It still takes bytes, and decides on the device as was measured here.
     model = open_model(tmp_path / "mobile.wbc")

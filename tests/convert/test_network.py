@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import resource
+import warnings
 import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from foreign import classifier, endings, refused
@@ -73,6 +76,60 @@ def test_code_in_a_lambda_layer_is_not_run(tmp_path):
     # It is code indeed.
     keras.models.load_model(path, safe_mode=False)
     assert Path(marker).exists()
+
+
+def external_storage(kernel, outside):
+    shape, parent, name = kernel.shape, kernel.parent, kernel.name
+    del parent[name]
+    parent.create_dataset(name, shape, "<f4", external=[(str(outside), 0, h5py.h5f.UNLIMITED)])
+
+
+def external_link(kernel, outside):
+    parent, name = kernel.parent, kernel.name
+    del parent[name]
+    parent[name.rpartition("/")[2]] = h5py.ExternalLink(str(outside), "/kernel")
+
+
+def external_group(kernel, outside):
+    whole, group = kernel.file, kernel.parent.name
+    del whole[group]
+    whole[group] = h5py.ExternalLink(str(outside), "/")
+
+
+def virtual(kernel, outside):
+    shape, parent, name = kernel.shape, kernel.parent, kernel.name
+    del parent[name]
+    layout = h5py.VirtualLayout(shape, "<f4")
+    layout[...] = h5py.VirtualSource(str(outside), "kernel", shape)
+    parent.create_virtual_dataset(name, layout)
+
+
+@pytest.mark.parametrize("reach", [external_storage, external_link, external_group, virtual])
+def test_weights_that_are_another_file_are_not_read(saved, tmp_path, reach):
+    outside = tmp_path / "outside.h5"
+    with zipfile.ZipFile(saved) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        kernel = file["layers/conv2d/vars/0"]
+        with h5py.File(outside, "w") as other:
+            other["kernel"] = other["0"] = kernel[()]
+            other["1"] = file["layers/conv2d/vars/1"][()]
+        reach(kernel, outside)
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name, content in {**parts, "model.weights.h5": weights.getvalue()}.items():
+            archive.writestr(name, content)
+    refused(saved)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".hdf5", ""])
+def test_a_file_that_is_hdf5_with_an_archive_behind_it_is_read_as_neither(network, saved, tmp_path, suffix):
+    legacy, path = tmp_path / "legacy.h5", tmp_path / f"both{suffix}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network.save(legacy)
+    path.write_bytes(legacy.read_bytes() + saved.read_bytes())
+    assert "is not called .keras" in refused(path)
 
 
 @pytest.mark.parametrize(

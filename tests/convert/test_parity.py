@@ -34,8 +34,16 @@ def logits_for(labels, by=4.0):
     return (np.eye(3)[labels] * by).astype(np.float32)
 
 
-def compared(fields, exact, found):
-    return parity.compare("here", exact, found, fields, DECISION, CLASSES)
+def compared(fields, exact, found, novelty=(0.0,) * 10):
+    return parity.compare("here", exact, found, np.array(novelty), fields, DECISION, CLASSES)
+
+
+def test_fields_that_the_device_refuses_as_novel_are_counted_though_all_verdicts_agree(fields):
+    exact = logits_for(fields.labels)
+    found = compared(fields, exact, exact, [1.01, 0.99, 1.2, 1.0] + [0.5] * 6)
+    assert (found.whole.agreement, found.whole.novel) == (1, 0.2)
+    assert (found.by_lab["north"].novel, found.by_lab["south"].novel) == (0.4, 0)
+    assert (found.by_class["ALL"].novel, found.by_class["MM"].novel) == (pytest.approx(2 / 6), 0)
 
 
 def test_a_shift_of_all_logits_decides_the_same(fields):
