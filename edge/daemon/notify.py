@@ -53,9 +53,13 @@ class Notifier:
         if self.watchdog_s is not None and now_s >= self._alive_s + self.watchdog_s / 6:
             self._alive_s = now_s
             self._send("WATCHDOG=1")
-            if not self._is_ready:
-                # It watches only then; before, it waits no longer than TimeoutStartSec= unless it is asked to.
-                self._send(f"EXTEND_TIMEOUT_USEC={self.watchdog_s * 1e6:.0f}")
+            self.starts_within(self.watchdog_s)
+
+    def starts_within(self, most_s: float) -> None:
+        """Say that the service may take so long from now until it is ready; of one that is ready nothing is said."""
+        if not self._is_ready:
+            # Until then systemd watches nothing, and waits no longer than TimeoutStartSec= unless it is asked to.
+            self._send(f"EXTEND_TIMEOUT_USEC={most_s * 1e6:.0f}")
 
     def status(self, words: str) -> None:
         """Say how the service is, in words that ``systemctl status`` shows; once a second, however often it changes."""

@@ -51,6 +51,9 @@ _FIRST_RETRY_S, _MOST_RETRY_S = 2.0, 60.0
 _SETTLED_S = 300.0
 """What fails sooner after the service was ready is the same trouble still: waited for longer, and not logged again."""
 
+_MOST_MIGRATION_S = 1800.0
+"""A journal of years that an older version wrote is brought up to date once, before anything else."""
+
 _STALLED_S = 1.0
 """Longer than any stage takes: while one is at a frame for so long, nobody is told that the service is alive."""
 
@@ -177,6 +180,7 @@ class Service:
     def _opened(self, settings: Config) -> Iterator[_Open]:
         """Open all that the configuration names, and prove that it answers."""
         with ExitStack() as stack:
+            self._notifier.starts_within(_MOST_MIGRATION_S)
             journal = stack.enter_context(self._parts.journal(settings))
             if self._clock is None:
                 last_s = last_event_s(journal)

@@ -74,6 +74,13 @@ def test_it_is_alive_while_it_waits_for_a_camera_that_does_not_open(service: Cal
     assert one.ask("status")["state"] == "starting"
 
 
+def test_systemd_waits_for_a_journal_that_is_brought_up_to_date(service: Callable[..., Running]) -> None:
+    one = service()
+    # Before all else: a journal of years takes longer than TimeoutStartSec=.
+    one.told("EXTEND_TIMEOUT_USEC=1800000000")
+    one.told("READY=1")
+
+
 HUNG_CAMERA = """
 import threading
 from edge.camera import register, sim
