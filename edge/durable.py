@@ -7,11 +7,16 @@ must not lead root anywhere else.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
-from contextlib import ExitStack, suppress
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+_LOCK_EVERY_S = 0.05
 
 
 def write(path: Path, content: bytes, mode: int | None = None) -> None:
@@ -145,6 +150,40 @@ def make_folder(folder: Path) -> None:
         # Not through a link, which whoever owns the folder around might put there in this very moment.
         os.chown(folder, around.st_uid, around.st_gid, follow_symlinks=False)
     sync_folder(folder.parent)
+
+
+@contextmanager
+def locked(folder: Path, timeout_s: float) -> Iterator[None]:
+    """Keep all others who ask for it too from changing what is in a folder, for the length of the block.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder: its files are not changed but replaced, and so cannot hold the lock.
+    timeout_s : float
+        How long to wait for another to end.
+
+    Raises
+    ------
+    TimeoutError
+        When another changes it for so long.
+    OSError
+        When there is no such folder, or it may not be opened.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        until_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > until_s:
+                    raise TimeoutError(f"{folder} is being changed by another") from error
+                time.sleep(_LOCK_EVERY_S)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,9 +13,10 @@ import click
 from edge import durable
 from edge.cli import options
 from edge.cli.output import printable, say, write, write_json
-from edge.errors import ConfigurationError, OutputError
+from edge.errors import ConfigurationError, OutputError, WbcError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_LOCK_TIMEOUT_S = 20.0
 
 
 @click.group("config")
@@ -171,15 +171,14 @@ def _alone(path: Path) -> Iterator[None]:
     """Let no other command change the file inside the block, or one of the two changes would be lost."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        with durable.locked(path.parent, _LOCK_TIMEOUT_S):
+            yield
+    except WbcError:
+        raise
+    except TimeoutError as error:
+        raise OutputError(f"configuration {path}", "is being changed by another", "Try again") from error
     except OSError as error:
         raise _not_written(path, error) from error
-    try:
-        # The folder's lock: the file is not changed but replaced.
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
 
 
 def _content(path: Path) -> str | None:

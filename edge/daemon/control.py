@@ -22,6 +22,7 @@ from edge.journal import default_path
 
 _SYSTEM_SOCKET = Path("/run/wbc-edge/control.sock")
 _LONGEST_REQUEST = 65_536
+_LONGEST_PATH = 107
 _REQUEST_TIMEOUT_S = 5.0
 _CONNECT_EVERY_S = 0.05
 _LAST_ANSWERS_S = 2.0
@@ -84,6 +85,8 @@ def ask(
         When no service answers there, or it refuses.
     """
     where = f"the service at {path}"
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise ServiceUnavailable(where, f"a socket's name has at most {_LONGEST_PATH} bytes", "Set WBC_EDGE_SOCKET")
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout_s)

@@ -8,9 +8,6 @@ that a power cut leaves the choice of before or the new one. Installed models ar
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -253,25 +250,12 @@ class Store:
         """Let one process at a time change the folder."""
         try:
             durable.make_folder(self.folder)
-            descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                self._lock(descriptor)
+            with durable.locked(self.folder, _LOCK_TIMEOUT_S):
                 yield
-            finally:
-                os.close(descriptor)
         except WbcError:
             raise
+        except TimeoutError as error:
+            raise OutputError(f"models {self.folder}", "are being changed by another", "Try again") from error
         except OSError as error:
             remedy = "Call it with sudo, or set WBC_EDGE_MODELS to a folder of your own"
             raise OutputError(f"models {self.folder}", error.strerror or str(error), remedy) from error
-
-    def _lock(self, descriptor: int) -> None:
-        until_s = time.monotonic() + _LOCK_TIMEOUT_S
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError as error:
-                if time.monotonic() > until_s:
-                    raise OutputError(f"models {self.folder}", "are being changed by another", "Try again") from error
-                time.sleep(0.05)

@@ -1,5 +1,6 @@
 """`wbc-edge config` shows, checks and changes the settings, and every command obeys them."""
 
+import fcntl
 import os
 
 import pytest
@@ -42,6 +43,20 @@ def test_a_change_is_logged_and_the_file_as_it_was_is_kept(wbc, file):
     assert wbc("config", "check").out == f"{file}: camera set, all within bounds\n"
     events = [event for event in wbc("log", "events", "--json").lines if event["kind"] == "configuration"]
     assert [event["detail"] for event in events] == [f"{file}: threads=2", f"{file}: threads=, camera=sim:MM"]
+
+
+def test_who_sets_something_while_another_does_waits_a_while_and_is_told(wbc, file, monkeypatch):
+    monkeypatch.setattr("edge.cli.config._LOCK_TIMEOUT_S", 0.2)
+    wbc("config", "set", "threads=2")
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        ran = wbc("config", "set", "threads=3")
+    finally:
+        os.close(folder)
+    assert (ran.code, ran.err.count("\n")) == (50, 1)
+    assert "being changed by another" in ran.err
+    assert config.read(file)["threads"] == 2
 
 
 @pytest.mark.parametrize("wrong", ["threads=many", "colour=red", "threads", "threads=2 colour=red"])

@@ -170,6 +170,11 @@ def test_no_service_is_said_so(tmp_path: Path) -> None:
         ask(tmp_path / "control.sock", {"ask": "status"})
 
 
+def test_a_name_that_no_socket_can_have_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(ServiceUnavailable, match="at most 107 bytes"):
+        ask(tmp_path / ("x" * 108), {"do": "status"})
+
+
 def test_where_the_socket_is() -> None:
     assert location({"WBC_EDGE_SOCKET": "/here"}) == Path("/here")
     assert location({"RUNTIME_DIRECTORY": "/run/wbc-edge:/run/other"}) == Path("/run/wbc-edge/control.sock")
