@@ -124,7 +124,7 @@ def read(paths: Iterable[Path], relabel: Mapping[str, str] | None = None) -> lis
     Returns
     -------
     list of LabelledField
-        All rows, in order.
+        All rows, by path: the order of the rows, and of the manifests, decides nothing.
 
     Raises
     ------
@@ -152,7 +152,8 @@ def read(paths: Iterable[Path], relabel: Mapping[str, str] | None = None) -> lis
         # One picture has one name here, whatever folder its manifest is in; Path.resolve refuses loops of links.
         if pictures.setdefault(os.path.realpath(field.path), origin) != origin:
             raise DataError("the manifest", f"{field.path} is there with two labels or groups", "Keep one of them")
-    return fields
+    # Of one picture there may be several regions.
+    return sorted(fields, key=lambda field: (str(field.path), repr(field)))
 
 
 def _read_one(path: Path) -> list[LabelledField]:

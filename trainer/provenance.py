@@ -11,6 +11,7 @@ import msgspec
 
 from edge import __version__
 from trainer.dataset import Dataset
+from trainer.manifest import ORDER
 from trainer.settings import Settings
 
 
@@ -39,5 +40,5 @@ def key(found: Dataset, settings: Settings) -> str:
     str
         16 hexadecimal digits.
     """
-    decides = (found.digest, sorted(map(sorted, found.folds)), settings, software())
+    decides = (ORDER, found.digest, sorted(map(sorted, found.folds)), settings, software())
     return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:16]

@@ -42,6 +42,23 @@ def test_several_manifests_are_one_data_set(write_manifest):
     assert [field.group for field in fields] == ["g1", "g2", "g3", "g4"]
 
 
+def test_the_order_of_rows_and_of_manifests_decides_nothing(write_manifest):
+    columns = (*manifest.REQUIRED, "roi")
+    rows = [(*row, "") for row in ROWS[:3]] + [(*ROWS[3], roi) for roi in ("0,0,9,9", "9,0,9,9", "0,9,9,9")]
+    fields = manifest.read([write_manifest(rows, columns)])
+    assert [field.path.name for field in fields] == ["a.png", "b.png", "c.png", "d.png", "d.png", "d.png"]
+    assert manifest.read([write_manifest(rows[::-1], columns)]) == fields
+    parts = [write_manifest(part, columns, name) for part, name in ((rows[4:], "1.csv"), (rows[:4], "2.csv"))]
+    assert manifest.read(parts) == manifest.read(parts[::-1]) == fields
+
+
+def test_the_fingerprint_is_of_fields_in_their_order(tmp_path, write_manifest):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(name.encode())
+    fields = manifest.read([write_manifest(ROWS[:2])])
+    assert manifest.fingerprint(fields) != manifest.fingerprint(fields[::-1])
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
     path = tmp_path / "excel.csv"
     path.write_bytes(b"\xef\xbb\xbfpath,label,group,lab,um_per_px\r\na.png,ALL,g,l,0.1\r\n")

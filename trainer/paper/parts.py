@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
+from trainer.manifest import ORDER
 from trainer.paper.fields import Pictures
 from trainer.paper.protocols import Fold
 from trainer.paper.results import Part, Task
@@ -123,7 +124,7 @@ def key(sha256: str, task: Task, protocol: str, system: str, settings: Settings)
     if "weights" in deciding and weights.is_file():
         deciding["weights"] = hashlib.sha256(weights.read_bytes()).hexdigest()
     versions = [number for library, number in software().items() if library not in ("python", "numpy")]
-    told = msgspec.json.encode([sha256, task.classes, protocol, system, deciding, versions])
+    told = msgspec.json.encode([ORDER, sha256, task.classes, protocol, system, deciding, versions])
     return hashlib.sha256(told).hexdigest()
 
 

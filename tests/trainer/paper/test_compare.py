@@ -200,6 +200,22 @@ def test_other_settings_do_not_take_what_was_found_with_these(one_control, manif
         assert json.loads(path.read_bytes())["key"] != json.loads(first[path.name])["key"]
 
 
+def test_what_was_kept_is_of_the_same_fields_whatever_the_order_of_the_rows(
+    one_control, drawn, write_manifest, tmp_path
+):
+    found = []
+    for rows in (drawn, drawn[::-1], [*drawn[1::2], *drawn[::2]]):
+        arguments = ("--system", "bayes")
+        assert compared(write_manifest(rows), tmp_path / "out", *arguments).exit_code == 0
+        kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out" / "parts").iterdir()}
+        found.append((without_times(tmp_path / "out" / "compare.json"), kept))
+    assert found[0] == found[1] == found[2]
+    # Nor does it decide what is found where nothing was kept.
+    assert compared(write_manifest(drawn[::-1]), tmp_path / "anew", *arguments).exit_code == 0
+    anew = without_times(tmp_path / "anew" / "compare.json")
+    assert anew["rows"] == found[0][0]["rows"]
+
+
 def test_each_manifest_is_a_data_set_of_its_own_and_laboratories_can_be_left_out(
     one_control, drawn, write_manifest, tmp_path
 ):
