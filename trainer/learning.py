@@ -235,7 +235,7 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
         loss = float((logs or {}).get("loss", 0.0))
         step = self._epoch * self._settings.steps_per_epoch + batch + 1
         if not math.isfinite(loss):
-            paths = self._batches.pictures(self._epoch, batch)
+            paths = self._batches.pictures(batch)
             more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
             raise TrainingFailed(
                 f"{self._stage}, step {step}",

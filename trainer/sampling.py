@@ -33,12 +33,11 @@ def weights(cells: Cells) -> NDArray[np.float64]:
         Shape (n,), float64, sums to 1.
     """
     chance = np.ones(len(cells.labels))
-    keys = [cells.labels.astype(str)]
-    for attribute in ("lab", "group"):
-        keys.append(np.char.add(np.char.add(keys[-1], "\0"), cells.of(attribute)))
     parents = np.zeros(len(chance), np.int64)
-    for key in keys:
-        _, children = np.unique(key, return_inverse=True)
+    for names in (cells.labels, cells.of("lab"), cells.of("group")):
+        _, own = np.unique(names, return_inverse=True)
+        # By number, since two laboratories and their groups can have one name when joined.
+        _, children = np.unique(parents * len(own) + own, return_inverse=True)
         siblings = {parent: len(np.unique(children[parents == parent])) for parent in np.unique(parents).tolist()}
         chance /= np.array([siblings[parent] for parent in parents.tolist()])
         parents = children
@@ -105,9 +104,9 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         tiles = augment.camera(tiles, self._settings, rng)
         return tiles.astype(np.float32), np.eye(len(self._cells.classes), dtype=np.float32)[self._cells.labels[drawn]]
 
-    def pictures(self, epoch: int, index: int) -> list[Path]:
-        """Name the pictures that batch ``index`` of an epoch holds cells of, in order."""
-        drawn = self._draw(np.random.default_rng((self._seed, epoch, index)))
+    def pictures(self, index: int) -> list[Path]:
+        """Name the pictures that batch ``index`` of this epoch holds cells of, in order."""
+        drawn = self._draw(np.random.default_rng((self._seed, self.epoch, index)))
         return [self._cells.sources[field].path for field in np.unique(self._cells.fields[drawn]).tolist()]
 
     def _draw(self, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -21,6 +21,7 @@ from trainer.augment import Augmentation
 from trainer.checkpoint import FOLDER, Checkpoints
 from trainer.errors import OutOfMemory, TrainingFailed
 from trainer.learning import Surroundings, is_out_of_memory, train
+from trainer.sampling import Batches
 from trainer.settings import Settings
 
 ORIGINS = [("ALL", "a", "a1"), ("ALL", "b", "b1"), ("normal", "a", "a2"), ("normal", "b", "b2")]
@@ -75,6 +76,29 @@ def test_batches_come_in_the_same_order_after_an_interruption(cells, quick_train
     with pytest.raises(Stopped):
         train(cells, longer, "training", Surroundings(stop_at(14), kept))
     assert np.array_equal(weights_of(train(cells, longer, "training", Surroundings(checkpoints=kept))), whole)
+
+
+def test_a_loss_that_is_no_number_names_the_pictures_whose_cells_were_in_the_batch(
+    make_cells, quick_training, monkeypatch
+):
+    # A class a picture, so that a batch tells which ones it is of.
+    cells = make_cells([(f"class {number}", "a", f"g{number}") for number in range(8)])
+    original = Batches.__getitem__
+    held = {}
+
+    def poisoned(self, index):
+        tiles, classes = original(self, index)
+        # What Keras looks at beforehand is given again, in the order of training.
+        held[index] = sorted(set(classes.argmax(axis=1).tolist()))
+        return (tiles * np.nan if 5 in held[index] else tiles), classes
+
+    monkeypatch.setattr(Batches, "__getitem__", poisoned)
+    with pytest.raises(TrainingFailed) as failed:
+        train(cells, replace(quick_training, steps=20, batch=2), "training", Surroundings())
+    step = int(re.search(r"step (\d+)", str(failed.value))[1])
+    assert 5 in held[step - 1]
+    named = ", ".join(f"{number}.png" for number in held[step - 1])
+    assert f"on cells of {named}." in str(failed.value)
 
 
 def test_a_finished_training_is_not_done_again(cells, three_epochs, tmp_path):

@@ -77,3 +77,8 @@ def test_a_single_laboratory_keeps_its_stain(make_cells):
     always = Batches(cells, 32, 8, 1, Augmentation(restain=1), seed=0)[0][0]
     never = Batches(cells, 32, 8, 1, Augmentation(restain=0), seed=0)[0][0]
     assert np.array_equal(always, never)
+
+
+def test_laboratories_and_groups_that_are_one_name_when_joined_are_two(make_cells):
+    chance = weights(make_cells([("ALL", "lab1", "1"), ("ALL", "lab", "11"), ("ALL", "lab", "2")]))
+    assert chance.reshape(3, 4).sum(axis=1) == pytest.approx([1 / 2, 1 / 4, 1 / 4])
