@@ -49,7 +49,8 @@ def decided(judged: Judged, novelty: NDArray[np.float64] | None, decisions: Sequ
     judged : Judged
         The fields.
     novelty : ndarray or None
-        Shape (fields,), distance of each field in units of the refusal threshold; None: not measured.
+        Shape (fields,), distance of each field in units of the refusal threshold, which refuses those over 1; None: not
+        measured, and none is refused.
     decisions : sequence of Decision
         One a field.
 
@@ -81,7 +82,7 @@ def figures(judged: Judged, found: Decided, seed: int) -> dict[str, Any]:
     dict
         Number of fields, and of those without a nucleus, which are indeterminate; for each class and laboratory the
         share of each verdict; those of :func:`of_probabilities`; AUROC of each class against the rest with its
-        interval; accuracy among decided fields, share decided.
+        interval; accuracy among decided fields and share decided, both of fields as they come.
     """
     truth = np.array(judged.classes)[judged.labels]
     is_decided = found.verdicts != INDETERMINATE
@@ -138,13 +139,13 @@ def of_probabilities(probabilities: NDArray[np.float64], origins: Origins, seed:
     -------
     dict
         ``accuracy`` of the most probable class, classes and their laboratories weighing alike, with its interval over
-        groups; ``pairs``; ``calibration_error`` and ``reliability``; ``risk_coverage`` and the risk at
-        ``COVERAGE``.
+        groups; ``pairs``; and of fields as they come, each weighing alike: ``calibration_error`` and ``reliability``,
+        ``risk_coverage`` and the risk at ``COVERAGE``.
     """
     right = probabilities.argmax(axis=1) == origins.labels
     curve = statistics.risk_coverage(probabilities.max(axis=1), right)
     return {
-        "accuracy": statistics.share_with_interval(right, origins.weights, origins.groups, seed),
+        "accuracy": statistics.share_with_interval(right, origins.weights, origins.labels, origins.groups, seed),
         "pairs": pairs(probabilities, origins, seed),
         "calibration_error": statistics.expected_calibration_error(probabilities, origins.labels),
         "reliability": statistics.reliability(probabilities, origins.labels),

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 1000
-_LEAST_GROUPS = 2
+LEAST_GROUPS = 2
+"""Groups that each class needs for an interval: resampling says nothing of a class that has a single one."""
 
 
 def auroc_with_interval(
@@ -38,7 +39,7 @@ def auroc_with_interval(
     pairs = (times @ positives) * (times @ negatives)
     found = ((times @ wins) * times).sum(axis=1)[pairs > 0] / pairs[pairs > 0]
     result = {"auroc": float(wins.sum() / (positives.sum() * negatives.sum()))}
-    if min(np.count_nonzero(positives), np.count_nonzero(negatives)) >= _LEAST_GROUPS:
+    if min(np.count_nonzero(positives), np.count_nonzero(negatives)) >= LEAST_GROUPS:
         low, high = np.quantile(found, (0.025, 0.975)).tolist()
         result |= {"low": low, "high": high}
     return result
@@ -140,7 +141,11 @@ def risk_coverage(
 
 
 def share_with_interval(
-    chosen: NDArray[np.bool_], weights: NDArray[np.float64], groups: NDArray[np.str_], seed: int
+    chosen: NDArray[np.bool_],
+    weights: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.str_],
+    seed: int,
 ) -> dict[str, float]:
     """Weighted share with a 95% interval from resampling whole groups.
 
@@ -150,6 +155,8 @@ def share_with_interval(
         Shape (n,), bool, n at least 1.
     weights : ndarray
         Shape (n,), at least 0.
+    labels : ndarray
+        Shape (n,), int64, true class.
     groups : ndarray
         Shape (n,), the unit that is resampled.
     seed : int
@@ -158,13 +165,13 @@ def share_with_interval(
     Returns
     -------
     dict
-        ``share``, ``low``, ``high``; the bounds are missing where there is one group.
+        ``share``, ``low``, ``high``; the bounds are missing where a class has fewer than two groups.
     """
     names, members = np.unique(groups, return_inverse=True)
     whole = np.bincount(members, weights)
     part = np.bincount(members, weights * chosen)
     result = {"share": float(part.sum() / whole.sum())}
-    if len(names) < _LEAST_GROUPS:
+    if min(len(np.unique(members[labels == label])) for label in np.unique(labels)) < LEAST_GROUPS:
         return result
     drawn = np.random.default_rng(seed).integers(0, len(names), (RESAMPLES, len(names)))
     found = part[drawn].sum(axis=1) / np.maximum(whole[drawn].sum(axis=1), 1e-12)

@@ -133,6 +133,17 @@ def test_where_no_control_was_measured_nothing_is_said_to_stand_by_itself():
     assert report["laboratories left out"]["accuracy"]["explained_by"] is None
 
 
+def test_what_is_decided_and_how_sure_it_is_are_of_fields_as_they_come():
+    # Three of ALL called so, one normal one called ALL and surely.
+    part = judged([(9, 1), (9, 1), (9, 1), (9, 1)], [0, 0, 0, 1])
+    found = figures.figures(part, decided(part), seed=0)
+    assert found["accuracy"] == {"share": 0.5}
+    assert (found["decided"], found["accuracy_of_decided"]) == (1, 0.75)
+    confidence = decided(part).probabilities[0, 0]
+    assert found["calibration_error"] == pytest.approx(confidence - 0.75)
+    assert found["risk_coverage"]["risk"][-1] == 0.25
+
+
 def test_accuracy_weighs_classes_alike():
     rows = np.array([[0.9, 0.1]] * 10)
     found = figures.plain(rows, judged(rows, [0] * 9 + [1]), seed=0)

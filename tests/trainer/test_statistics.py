@@ -60,7 +60,8 @@ def test_a_class_of_a_single_group_has_no_interval_to_show():
     positive, score = np.array([True, False, True]), np.array([1.0, 0.5, 0.0])
     for groups in (["a", "a", "a"], ["a", "b", "c"]):
         assert auroc_with_interval(positive, score, np.array(groups), 0) == {"auroc": 0.5}
-    assert share_with_interval(positive, np.ones(3), np.array(["a"] * 3), 0) == {"share": pytest.approx(2 / 3)}
+        found = share_with_interval(positive, np.ones(3), positive.astype(int), np.array(groups), 0)
+        assert found == {"share": pytest.approx(2 / 3)}
 
 
 def test_perfect_confidence_has_no_error_and_overconfidence_its_gap():
@@ -105,8 +106,9 @@ def test_equal_certainty_profits_from_no_order():
 
 def test_a_share_has_an_interval_over_groups():
     chosen, groups = np.arange(40) < 30, np.arange(40) // 10
-    found = share_with_interval(chosen, np.ones(40), groups, seed=0)
+    labels = np.zeros(40, int)
+    found = share_with_interval(chosen, np.ones(40), labels, groups, seed=0)
     assert found["share"] == 0.75
     assert (found["low"], found["high"]) == (0.25, 1)
-    weighted = share_with_interval(chosen, np.where(chosen, 1.0, 3.0), groups, seed=0)
+    weighted = share_with_interval(chosen, np.where(chosen, 1.0, 3.0), labels, groups, seed=0)
     assert weighted["share"] == pytest.approx(0.5)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.statistics import RESAMPLES, auroc_with_interval
+from trainer.statistics import LEAST_GROUPS, RESAMPLES, auroc_with_interval
 
 MEASURES = ("accuracy", "balanced accuracy", "precision", "recall", "specificity", "F1")
 
@@ -24,7 +24,7 @@ class Figure(NamedTuple):
     value : float
         0 to 1, or -1 to 1 for a difference.
     low, high : float or None
-        Bounds; None where groups cannot be resampled.
+        Bounds; None where groups cannot be resampled, since a class has a single one.
     """
 
     value: float
@@ -105,6 +105,8 @@ def with_intervals(counts: NDArray[np.int64], seed: int) -> dict[str, Figure]:
         Of :data:`MEASURES`.
     """
     values = measured(counts.sum(axis=0))
+    if not _can_be_resampled(counts):
+        return {name: Figure(float(values[name])) for name in MEASURES}
     drawn = measured(_resampled(counts, seed))
     return {name: _figure(float(values[name]), drawn[name]) for name in MEASURES}
 
@@ -125,6 +127,8 @@ def difference(first: NDArray[np.int64], second: NDArray[np.int64], seed: int) -
         First minus second, -1 to 1.
     """
     value = measured(first.sum(axis=0))["accuracy"] - measured(second.sum(axis=0))["accuracy"]
+    if not _can_be_resampled(first):
+        return Figure(float(value))
     drawn = measured(_resampled(first, seed))["accuracy"] - measured(_resampled(second, seed))["accuracy"]
     return _figure(float(value), drawn)
 
@@ -157,6 +161,10 @@ def auroc(labels: NDArray[np.int64], scores: NDArray[np.float64], groups: NDArra
     return Figure(float(np.mean(each)))
 
 
+def _can_be_resampled(counts: NDArray[np.int64]) -> bool:
+    return bool((np.count_nonzero(counts.sum(axis=2), axis=0) >= LEAST_GROUPS).all())
+
+
 def _resampled(counts: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     groups = len(counts)
     drawn = np.random.default_rng(seed).integers(0, groups, (RESAMPLES, groups))
@@ -167,7 +175,5 @@ def _resampled(counts: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
 def _figure(value: float, drawn: NDArray[np.float64]) -> Figure:
     # A resample without one of the classes tells nothing of it.
     drawn = drawn[np.isfinite(drawn)]
-    if not len(drawn):
-        return Figure(value)
     low, high = np.quantile(drawn, (0.025, 0.975)).tolist()
     return Figure(value, low, high)

@@ -58,3 +58,13 @@ def test_auroc_is_of_the_first_of_two_classes_and_a_mean_of_more():
     scores = np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8]])
     assert measures.auroc(labels, scores, groups, 0).value == pytest.approx(0.75)
     assert measures.auroc(np.array([0, 1, 2, 2]), np.eye(3)[[0, 1, 2, 2]], groups, 0) == (1.0, None, None)
+
+
+def test_a_class_of_a_single_group_has_no_interval_to_show():
+    # One slide of the first class, three of the second.
+    counts = np.array([[[5, 1], [0, 0]], [[0, 0], [0, 4]], [[0, 0], [2, 2]], [[0, 0], [1, 3]]])
+    found = measures.with_intervals(counts, 0)
+    assert found["accuracy"] == (14 / 18, None, None)
+    assert {(figure.low, figure.high) for figure in found.values()} == {(None, None)}
+    assert measures.difference(counts, counts[:, :, ::-1], 0)[1:] == (None, None)
+    assert measures.with_intervals(np.concatenate([counts, counts]), 0)["accuracy"].low is not None
