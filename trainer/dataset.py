@@ -118,7 +118,7 @@ def prepare(
     Raises
     ------
     DataError
-        When its pictures cannot be trained on.
+        When its pictures cannot be trained on, or no nucleus was found in any field of the test part.
     """
     classes = manifest.classes(sources)
     larger = round(settings.tile_px * MARGIN / 2) * 2
@@ -130,9 +130,14 @@ def prepare(
         settings.background_class if settings.background_class in classes else None,
         lambda done: progress("reading fields", done, len(sources)),
     )
-    digest, unreadable = manifest.fingerprint(cells.sources), cells.unreadable
+    digest, unreadable, taken = manifest.fingerprint(cells.sources), cells.unreadable, cells.sources
     shown = set(np.unique(cells.fields).tolist())
-    empty = tuple(source for number, source in enumerate(cells.sources) if number not in shown)
+    with_cells = [source for number, source in enumerate(taken) if number in shown]
+    empty = tuple(source for number, source in enumerate(taken) if number not in shown)
+    if parts.test and not any(source.group in parts.test for source in with_cells):
+        raise DataError(
+            "the test part", "no nucleus was found in any of its fields", "Look at its pictures, or hold out others"
+        )
     if settings.simulate:
         drawn = simulated.cells(
             classes,
@@ -153,9 +158,20 @@ def prepare(
         is_drawn[~in_test],
         cells.where(in_test),
         dealt,
-        split.by_laboratory([source for source in sources if source.group not in parts.test]),
+        _laboratories(taken, with_cells, parts.test),
         parts.test,
         empty,
         unreadable,
         digest,
     )
+
+
+def _laboratories(
+    sources: Sequence[LabelledField], with_cells: Sequence[LabelledField], test: frozenset[str]
+) -> list[tuple[str, frozenset[str]]]:
+    """Choose what to leave out by laboratory, among those of which there is a cell to learn or to judge."""
+    met = {(source.label, source.lab) for source in with_cells}
+    there = [source for source in sources if source.group not in test and (source.label, source.lab) in met]
+    # A group without a nucleus stays among its laboratory's: its fields count as indeterminate.
+    of_cells = {source.group for source in with_cells}
+    return [(lab, groups) for lab, groups in split.by_laboratory(there) if groups & of_cells]
