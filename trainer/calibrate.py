@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
@@ -17,15 +19,14 @@ REFUSAL_OVER_KNOWN = 1.2
 """Distance of refusal over that of the furthest hundredth of known fields."""
 
 
-def fit_decision(held_out: Judged, restained: Judged, least_probability: float, novelty_warns: float) -> Decision:
+def fit_decision(looks: Sequence[Judged], least_probability: float, novelty_warns: float) -> Decision:
     """Fit pseudo-counts, temperature and biases by the likelihood of held-out fields.
 
     Parameters
     ----------
-    held_out : Judged
-        Fields that the network judging them did not see.
-    restained : Judged
-        The same in foreign stains, so that confidence is not that of the laboratories at hand.
+    looks : sequence of Judged
+        Fields that the network judging them did not see, as they are, and the same in foreign stains if there are
+        such, so that confidence is not that of the laboratories at hand. Each look weighs alike.
     least_probability : float
         Threshold of abstention.
     novelty_warns : float
@@ -36,13 +37,13 @@ def fit_decision(held_out: Judged, restained: Judged, least_probability: float, 
     Decision
         What the bundle carries.
     """
-    classes = len(held_out.classes)
-    evidence = [*held_out.evidence, *restained.evidence]
+    classes = len(looks[0].classes)
+    evidence = [found for look in looks for found in look.evidence]
     # A field without cells is indeterminate whatever is fitted.
     shown = np.array([found.tiles > 0 for found in evidence])
     cells = np.array([found.cells for found in evidence])[shown]
-    labels = np.concatenate([held_out.labels, restained.labels])[shown]
-    share = (np.concatenate([held_out.weights, restained.weights]) / 2)[shown]
+    labels = np.concatenate([look.labels for look in looks])[shown]
+    share = (np.concatenate([look.weights for look in looks]) / len(looks))[shown]
 
     def decision(values: NDArray[np.float64]) -> Decision:
         return Decision(

@@ -16,6 +16,19 @@ CONFOUNDING = (
     "mean colour alone, and from all but the nuclei, stand beside the network's; what they explain is not its merit."
 )
 
+WEIGHING = (
+    "Accuracies of the most probable class weigh classes, and their laboratories, alike. What is decided, and of that "
+    "rightly, the calibration error and the risk are of fields as they come: a class of many fields counts for more."
+)
+
+HOW_JUDGED = (
+    "Cross-validated fields, and those of laboratories left out, are judged by a network that was not trained on them, "
+    "and by a decision and a threshold of refusal that were fitted on other fields. These two are not wholly blind: "
+    "the networks that judged those other fields were trained on them. Restained fields take the stains of "
+    "laboratories that were trained on, and keep camera, focus and operator: they measure robustness to stains seen in "
+    "training, and are no new laboratory."
+)
+
 
 def write(run: Run, report: dict[str, Any]) -> str:
     """Write the model card of a run.
@@ -80,7 +93,7 @@ def figures(name: str, found: dict[str, Any], classes: tuple[str, ...]) -> str:
     parts = [f"### {name.capitalize()}", "\n".join(rows), "\n".join(listed)]
     if found.get("accuracy_of_decided") is not None:
         parts.append(
-            f"Decided: {100 * found['decided']:.1f}% of {found['fields']} fields"
+            f"Of fields as they come: decided {100 * found['decided']:.1f}% of {found['fields']} fields"
             f"{_without_nucleus(found['without_nucleus'])}, "
             f"{100 * found['accuracy_of_decided']:.1f}% of them rightly; "
             f"expected calibration error {found['calibration_error']:.3f}; "
@@ -92,7 +105,8 @@ def figures(name: str, found: dict[str, Any], classes: tuple[str, ...]) -> str:
 def _opened(report: dict[str, Any]) -> str:
     opened = "The test part was opened once, after everything had been decided. " if "test" in report else ""
     return (
-        f"{opened}Accuracies weigh classes, and their laboratories, alike; intervals are from resampling whole groups."
+        f"{opened}{WEIGHING} Intervals are from resampling whole groups, and left out where a class has a single one. "
+        f"{HOW_JUDGED}"
     )
 
 

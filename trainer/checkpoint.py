@@ -88,6 +88,10 @@ class Checkpoints:
                 return epoch
         return 0
 
+    def found(self) -> bool:
+        """Say whether any network of this run was kept: it goes on."""
+        return any(self._folder.glob(f"*{_SUFFIX}"))
+
     def clear(self) -> None:
         """Remove all checkpoints, those of other settings too: the run is finished."""
         shutil.rmtree(self._all, ignore_errors=True)

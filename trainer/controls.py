@@ -95,22 +95,23 @@ def read(
     Returns
     -------
     dict
-        ``"cross-validated"``, ``"cross-validated, restained"`` and, if there are such, ``"laboratories left out"`` and
-        ``"test"``, to the figures of :func:`trainer.figures.plain`.
+        ``"cross-validated"`` and, if there are such, ``"cross-validated, restained"`` (of several laboratories),
+        ``"laboratories left out"`` and ``"test"``, to the figures of :func:`trainer.figures.plain`.
     """
     origins, seen = _of_fields(look, training, side_px)
     groups = training.of("group")
+    foreign_stains = evaluate.can_be_restained(training)
     own, dressed = np.zeros((2, len(seen), len(origins.classes)))
     for fold in folds:
         unseen, outside = (np.isin(of, sorted(fold)) for of in (origins.groups, groups))
         reader = _reader(origins, seen, ~unseen)
-        restained = evaluate.restained(training.where(outside), training.where(~outside), side_px, seed)
         own[unseen] = reader(seen[unseen])
-        dressed[unseen] = reader(_of_fields(look, restained, side_px)[1])
-    found = {
-        "cross-validated": figures.plain(own, origins, seed),
-        "cross-validated, restained": figures.plain(dressed, origins, seed),
-    }
+        if foreign_stains:
+            restained = evaluate.restained(training.where(outside), training.where(~outside), side_px, seed)
+            dressed[unseen] = reader(_of_fields(look, restained, side_px)[1])
+    found = {"cross-validated": figures.plain(own, origins, seed)}
+    if foreign_stains:
+        found["cross-validated, restained"] = figures.plain(dressed, origins, seed)
     if laboratories:
         found["laboratories left out"] = _left_out(origins, seen, [part for _, part in laboratories], seed)
     if len(test.labels):

@@ -197,8 +197,13 @@ def with_empty(judged: Judged, empty: Sequence[LabelledField]) -> Judged:
     )
 
 
+def can_be_restained(cells: Cells) -> bool:
+    """Say whether cells are of several laboratories: of a single one there is no foreign stain to take."""
+    return len(np.unique(cells.of("lab"))) > 1
+
+
 def restained(cells: Cells, donors: Cells, side_px: int, seed: int) -> Cells:
-    """Dress the cells of a part in the stains of other laboratories: the nearest thing to a laboratory not seen.
+    """Dress the cells of a part in the stains of other laboratories: what changes with the stain alone.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -111,6 +112,8 @@ def fit(
     )
     found = dataset.prepare(sources, parts, settings, progress)
     checkpoints = Checkpoints(out, provenance.key(found, settings))
+    if not checkpoints.found():
+        shutil.rmtree(out / LOGS, ignore_errors=True)
     around = Surroundings(progress, checkpoints, out / LOGS)
     with shared(settings.devices):
         run, told, network, material, arrays = _learn(found, settings, around, licence, data, leave_out_laboratories)
@@ -141,14 +144,13 @@ def _learn(
     network = train(training, settings, "training", around)
     judged = evaluate.judge(network, real, side_px)
     mean, whitening = calibrate.fit_novelty(judged.embeddings, judged.cell_weights)
-    whitening = (whitening / validated.refuses).astype(np.float32)
+    whitening = (whitening / validated.thresholds()[1]).astype(np.float32)
     decision = validated.decision()
     in_turn = figures.decided(validated.held_out, validated.novelty, validated.decisions)
-    elsewhere = figures.decided(validated.restained, None, validated.decisions)
-    told: dict[str, Any] = {
-        "cross-validated": figures.figures(validated.held_out, in_turn, settings.seed),
-        "cross-validated, restained": figures.figures(validated.restained, elsewhere, settings.seed),
-    }
+    told: dict[str, Any] = {"cross-validated": figures.figures(validated.held_out, in_turn, settings.seed)}
+    if validated.restained is not None:
+        elsewhere = figures.decided(validated.restained, validated.restained_novelty, validated.decisions)
+        told["cross-validated, restained"] = figures.figures(validated.restained, elsewhere, settings.seed)
     laboratories = found.laboratories if leave_out_laboratories else []
     if laboratories:
         told["laboratories left out"] = _left_out(found, laboratories, validated, settings, around)
@@ -184,6 +186,7 @@ def _learn(
         metrics=figures.headline(told),
     )
     told |= {
+        "weighing": card.WEIGHING,
         "test_part_opened": int("test" in told),
         "data_sha256": found.digest,
         "unreadable": found.unreadable,
@@ -201,14 +204,19 @@ def _left_out(
     settings: Settings,
     around: Surroundings,
 ) -> dict[str, Any]:
-    """Measure each laboratory by a network and a decision that never saw it."""
+    """Measure each laboratory by a network that never saw it, and a decision that was fitted without its fields.
+
+    The decision is not wholly blind to it: what it was fitted on is what networks of the cross-validation said, which
+    were trained on that laboratory, of fields of others, some of them in its stain.
+    """
     parts = leave_out(found.training, found.always, laboratories, found.empty, settings, around)
-    decisions = []
-    for judged, (_, groups) in zip(parts, laboratories, strict=True):
-        without = validated.decision(np.isin(validated.held_out.groups, sorted(groups)))
-        decisions += [without] * len(judged.labels)
-    together = evaluate.joined(parts)
-    return figures.figures(together, figures.decided(together, None, decisions), settings.seed)
+    decisions, novelty = [], []
+    for (judged, distances), (_, groups) in zip(parts, laboratories, strict=True):
+        own = np.isin(validated.held_out.groups, sorted(groups))
+        decisions += [validated.decision(own)] * len(judged.labels)
+        novelty.append(distances / validated.thresholds(own)[1])
+    together = evaluate.joined([judged for judged, _ in parts])
+    return figures.figures(together, figures.decided(together, np.concatenate(novelty), decisions), settings.seed)
 
 
 def _controls(

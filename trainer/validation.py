@@ -28,12 +28,16 @@ class Validated:
 
     Attributes
     ----------
-    held_out, restained : Judged
-        The fields as they are, and in stains of other laboratories.
-    novelty : ndarray
-        Shape (fields,), distance of each field in units of the refusal threshold.
-    warns, refuses : float
-        Distances of the warning and of refusal.
+    held_out : Judged
+        The fields as they are.
+    restained : Judged or None
+        The same fields in stains of other laboratories; None where there is a single laboratory.
+    distances : ndarray
+        Shape (fields,), novelty of each field to the network of its fold, 0 without cells.
+    restained_distances : ndarray or None
+        The same of the restained.
+    is_known : ndarray
+        Shape (fields,), bool, those of whose laboratory the network of their fold saw other fields.
     networks : tuple
         The network of each fold.
     folds : ndarray
@@ -43,13 +47,26 @@ class Validated:
     """
 
     held_out: Judged
-    restained: Judged
-    novelty: NDArray[np.float64]
-    warns: float
-    refuses: float
+    restained: Judged | None
+    distances: NDArray[np.float64]
+    restained_distances: NDArray[np.float64] | None
+    is_known: NDArray[np.bool_]
     networks: tuple[Any, ...]
     folds: NDArray[np.int64]
     least_probability: float
+
+    @property
+    def looks(self) -> tuple[Judged, ...]:
+        """The fields as they are and, where there are foreign stains, restained."""
+        return (self.held_out,) if self.restained is None else (self.held_out, self.restained)
+
+    def thresholds(self, without: NDArray[np.bool_] | None = None) -> tuple[float, float]:
+        """Choose the distances of the warning and of refusal by all fields but some; see :meth:`decision`."""
+        seen = np.array([evidence.tiles > 0 for evidence in self.held_out.evidence])
+        if without is not None:
+            seen &= ~without
+        known, foreign = self.distances[seen & self.is_known], self.distances[seen & ~self.is_known]
+        return calibrate.novelty_thresholds(known, foreign)
 
     def decision(self, without: NDArray[np.bool_] | None = None) -> Decision:
         """Fit the decision on all fields but some.
@@ -61,8 +78,9 @@ class Validated:
             and is the one to be deployed.
         """
         seen = np.ones(len(self.folds), np.bool_) if without is None else ~without
+        warns, refuses = self.thresholds(without)
         return calibrate.fit_decision(
-            self.held_out.where(seen), self.restained.where(seen), self.least_probability, self.warns / self.refuses
+            [look.where(seen) for look in self.looks], self.least_probability, warns / refuses
         )
 
     @cached_property
@@ -70,6 +88,20 @@ class Validated:
         """For each field the decision that was fitted on the other folds: figures are measured by these."""
         of_folds = [self.decision(self.folds == fold) for fold in range(self.folds.max() + 1)]
         return [of_folds[fold] for fold in self.folds.tolist()]
+
+    @property
+    def novelty(self) -> NDArray[np.float64]:
+        """Distance of each field in units of the refusal threshold that the other folds give; shape (fields,)."""
+        return self.distances / self._refuses
+
+    @property
+    def restained_novelty(self) -> NDArray[np.float64] | None:
+        """The same of the restained fields, None where there are none."""
+        return None if self.restained_distances is None else self.restained_distances / self._refuses
+
+    @cached_property
+    def _refuses(self) -> NDArray[np.float64]:
+        return np.array([self.thresholds(self.folds == fold)[1] for fold in range(self.folds.max() + 1)])[self.folds]
 
 
 def cross_validate(
@@ -103,32 +135,30 @@ def cross_validate(
         Fields of all folds.
     """
     groups, labs = cells.of("group"), cells.of("lab")
-    held_out, restained, known, foreign, distances, networks = [], [], [], [], [], []
+    foreign_stains = evaluate.can_be_restained(cells.where(~always))
+    held_out, restained, is_known, distances, restained_distances, networks = [], [], [], [], [], []
     for number, fold in enumerate(folds, start=1):
         outside = np.isin(groups, sorted(fold)) & ~always
         seen, unseen = cells.where(~outside & ~always), cells.where(outside)
         networks.append(train(cells.where(~outside), settings, f"fold {number} of {len(folds)}", around))
         judged = evaluate.judge(networks[-1], seen, settings.tile_px)
         mean, whitening = calibrate.fit_novelty(judged.embeddings, judged.cell_weights)
-        own = evaluate.judge(networks[-1], unseen, settings.tile_px)
-        dressed = evaluate.judge(
-            networks[-1], evaluate.restained(unseen, seen, settings.tile_px, settings.seed), settings.tile_px
-        )
-        distance = own.distances(mean, whitening)
-        is_known = np.isin(own.labs, np.unique(labs[~outside & ~always]))
-        known.append(distance[is_known])
-        foreign.append(distance[~is_known])
         without_cells = [source for source in empty if source.group in fold]
+        own = evaluate.judge(networks[-1], unseen, settings.tile_px)
         held_out.append(evaluate.with_empty(own, without_cells))
-        restained.append(evaluate.with_empty(dressed, without_cells))
         distances.append(held_out[-1].distances(mean, whitening))
-    warns, refuses = calibrate.novelty_thresholds(np.concatenate(known), np.concatenate(foreign))
+        is_known.append(np.isin(held_out[-1].labs, np.unique(labs[~outside & ~always])))
+        if foreign_stains:
+            dressed = evaluate.restained(unseen, seen, settings.tile_px, settings.seed)
+            found = evaluate.judge(networks[-1], dressed, settings.tile_px)
+            restained.append(evaluate.with_empty(found, without_cells))
+            restained_distances.append(restained[-1].distances(mean, whitening))
     return Validated(
         evaluate.joined(held_out),
-        evaluate.joined(restained),
-        np.concatenate(distances) / refuses,
-        warns,
-        refuses,
+        evaluate.joined(restained) if foreign_stains else None,
+        np.concatenate(distances),
+        np.concatenate(restained_distances) if foreign_stains else None,
+        np.concatenate(is_known),
         tuple(networks),
         np.repeat(np.arange(len(folds)), [len(judged.labels) for judged in held_out]),
         settings.least_probability,
@@ -142,7 +172,7 @@ def leave_out(
     empty: Sequence[LabelledField],
     settings: Settings,
     around: Surroundings,
-) -> list[Judged]:
+) -> list[tuple[Judged, NDArray[np.float64]]]:
     """Judge each part by a network that saw all but that part.
 
     Parameters
@@ -162,16 +192,19 @@ def leave_out(
 
     Returns
     -------
-    list of Judged
-        Fields of each part.
+    list of (Judged, ndarray)
+        Fields of each part, and their novelty to that network, shape (fields,).
     """
     groups = cells.of("group")
     judged = []
     for name, part in parts:
         outside = np.isin(groups, sorted(part)) & ~always
         network = train(cells.where(~outside), settings, f"without {name}", around)
-        found = evaluate.judge(network, cells.where(outside), settings.tile_px)
-        judged.append(evaluate.with_empty(found, [source for source in empty if source.group in part]))
+        seen = evaluate.judge(network, cells.where(~outside & ~always), settings.tile_px)
+        mean, whitening = calibrate.fit_novelty(seen.embeddings, seen.cell_weights)
+        own = evaluate.judge(network, cells.where(outside), settings.tile_px)
+        found = evaluate.with_empty(own, [source for source in empty if source.group in part])
+        judged.append((found, found.distances(mean, whitening)))
     return judged
 
 

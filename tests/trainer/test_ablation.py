@@ -116,7 +116,7 @@ def untrained(monkeypatch):
 def field_seen(fold, label):
     cells = Evidence((1.0, 1.0), 2)
     return measured.FieldSeen(
-        path="a.png", label=label, group="g", lab="l", fold=fold, cells=cells, restained_cells=cells, novelty=0.5
+        path="a.png", label=label, group="g", lab="l", fold=fold, cells=cells, novelty=0.5, restained=(cells, 0.5)
     )
 
 

@@ -41,7 +41,7 @@ def likelihood(part, decision):
 
 
 def test_a_fitted_decision_is_better_than_a_neutral_one(held_out):
-    fitted = calibrate.fit_decision(held_out, held_out, 0.7, 0.4)
+    fitted = calibrate.fit_decision([held_out, held_out], 0.7, 0.4)
     neutral = Decision(
         pseudo_counts=(0.1,) * 3,
         temperature=1.0,
@@ -59,13 +59,13 @@ def test_a_fitted_decision_is_better_than_a_neutral_one(held_out):
 
 
 def test_a_marrow_is_myeloma_before_most_of_its_cells_are(held_out):
-    fitted = calibrate.fit_decision(held_out, held_out, 0.7, 0.4)
+    fitted = calibrate.fit_decision([held_out, held_out], 0.7, 0.4)
     decided = verdict.decide(Evidence((1.0, 11.0, 18.0), 30), fitted, CLASSES)
     assert decided.label == "MM"
 
 
 def test_more_cells_decide_more(held_out):
-    fitted = calibrate.fit_decision(held_out, held_out, 0.7, 0.4)
+    fitted = calibrate.fit_decision([held_out, held_out], 0.7, 0.4)
     few, many = (verdict.probabilities(Evidence((0.9 * n, 0.0, 0.1 * n), n), fitted)[0] for n in (1, 30))
     assert few < many
 
@@ -96,3 +96,9 @@ def test_warning_is_where_known_laboratories_end_and_refusal_a_fifth_further():
 def test_where_every_field_is_of_a_new_laboratory_these_are_the_known():
     warns, refuses = calibrate.novelty_thresholds(np.array([]), np.linspace(0, 2, 201))
     assert (warns, refuses) == pytest.approx((1.98, 1.2 * 1.98))
+
+
+def test_each_look_weighs_alike(held_out):
+    once, twice = (calibrate.fit_decision([held_out] * looks, 0.7, 0.4) for looks in (1, 2))
+    assert twice.temperature == pytest.approx(once.temperature, rel=0.01)
+    assert twice.bias == pytest.approx(once.bias, abs=0.01)

@@ -22,6 +22,7 @@ from edge.frame import Frame, SensorReport
 from edge.model import open_model
 from edge.model import run as runs
 from edge.pipeline import classify
+from trainer.card import HOW_JUDGED, WEIGHING
 
 OPTIONS = {"--steps": "6", "--batch": "16", "--tile": "32", "--folds": "2", "--hold-out": "violet-MM-0"}
 
@@ -83,6 +84,8 @@ def test_a_run_holds_all_that_the_converter_needs(fitted):
     assert set(report["controls"]) == {"mean colour", "background only", "shuffled labels"}
     for part in ("cross-validated", "cross-validated, restained", "test"):
         assert set(report[part]["accuracy"]["controls"]) == {"mean colour", "background only"}
+        # What is unlike the training data is refused in each part.
+        assert report[part]["novelty_quantiles"]
     assert len(report["data_sha256"]) == 64
     assert report["settings"]["augmentation"]["restain"] == 0.75
     assert RESEARCH_USE_ONLY in (folder / runs.CARD).read_text()
@@ -137,6 +140,8 @@ def test_the_page_of_a_run_needs_nothing_else_and_tells_what_the_figures_tell(fi
         report["data_sha256"],
         f"{report['test']['accuracy']['share']:.3f}",
         "opened once",
+        WEIGHING,
+        HOW_JUDGED,
         "least certain",
         "The bar is 10 um.",
         "Shuffled labels, fold 1",
@@ -175,6 +180,24 @@ def test_a_run_that_is_trained_again_is_not_finished_meanwhile(manifest_file, tm
         runs.read(tmp_path)
 
 
+def test_logs_are_of_this_run_alone_and_of_all_of_it(manifest_file, tmp_path, quick_training):
+    old = tmp_path / "logs" / "without-somewhere" / "events.out.tfevents.1"
+    old.parent.mkdir(parents=True)
+    old.touch()
+
+    def stop_in_the_second(stage, done, of):
+        if stage == "fold 2 of 2":
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        trainer.fit([manifest_file], tmp_path, quick_training, folds=2, progress=stop_in_the_second)
+    assert not old.parent.exists()
+    first = set((tmp_path / "logs" / "fold-1-of-2").rglob("events.out.tfevents.*"))
+    assert first
+    trainer.fit([manifest_file], tmp_path, quick_training, folds=2)
+    assert first <= set((tmp_path / "logs" / "fold-1-of-2").rglob("events.out.tfevents.*"))
+
+
 @pytest.mark.parametrize("name", [runs.NETWORK, runs.CALIBRATION, runs.CARD])
 def test_a_full_disk_leaves_no_finished_run(manifest_file, tmp_path, name, quick_training):
     # What is written there comes to a device that is always full.
@@ -196,6 +219,11 @@ def test_one_laboratory_can_be_learned_from(drawn, tmp_path, write_manifest, qui
     rows = [row for row in drawn if row[3] == "violet"]
     run = trainer.fit([write_manifest(rows)], tmp_path / "run", quick_training, folds=2)
     assert run.metrics["cross-validated fields"] == 12
+    # In a single laboratory there is no foreign stain: the same fields are no second figure.
+    report = json.loads((tmp_path / "run" / runs.REPORT).read_bytes())
+    assert "cross-validated, restained" not in report
+    assert set(report["controls"]["mean colour"]) == {"cross-validated"}
+    assert "restained" not in (tmp_path / "run" / runs.CARD).read_text().replace(HOW_JUDGED, "")
 
 
 def test_controls_stand_beside_laboratories_left_out(manifest_file, tmp_path, quick_training):
@@ -204,5 +232,6 @@ def test_controls_stand_beside_laboratories_left_out(manifest_file, tmp_path, qu
     left_out = report["laboratories left out"]
     # Each of the two has every class of the other.
     assert left_out["fields"] == 24
+    assert left_out["novelty_quantiles"]
     for headline in (left_out["accuracy"], *left_out["pairs"].values()):
         assert set(headline["controls"]) == {"mean colour", "background only"}

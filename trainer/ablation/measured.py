@@ -35,10 +35,12 @@ class FieldSeen(msgspec.Struct, frozen=True, kw_only=True):
         The field.
     fold : int
         Which network judged it, from 0.
-    cells, restained_cells : Evidence
-        Its cells, in its own stain and in others'.
+    cells : Evidence
+        Its cells in its own stain.
     novelty : float
         Distance of the field in units of the refusal threshold.
+    restained : tuple of (Evidence, float) or None
+        The same two in others' stains; None where there is a single laboratory.
     """
 
     path: str
@@ -47,8 +49,8 @@ class FieldSeen(msgspec.Struct, frozen=True, kw_only=True):
     lab: str
     fold: int
     cells: Evidence
-    restained_cells: Evidence
     novelty: float
+    restained: tuple[Evidence, float] | None = None
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,9 +67,9 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     classes : tuple of str
         Class names.
     loss : float
-        As ``trainer search`` measures it: mean of both looks.
+        As ``trainer search`` measures it: mean of the looks.
     looks : dict
-        ``"as they are"`` and ``"restained"``, each to figures by name.
+        ``"as they are"`` and, of several laboratories, ``"restained"``, each to figures by name.
     fields : tuple of FieldSeen
         All cross-validated fields.
     """
@@ -102,10 +104,11 @@ def of_validated(name: str, title: str, key: str, settings: Settings, validated:
         Its figures.
     """
     own, dressed = validated.held_out, validated.restained
-    looks = {
-        AS_THEY_ARE: (own, figures.decided(own, validated.novelty, validated.decisions)),
-        RESTAINED: (dressed, figures.decided(dressed, None, validated.decisions)),
-    }
+    looks = {AS_THEY_ARE: (own, figures.decided(own, validated.novelty, validated.decisions))}
+    restained: list[tuple[Evidence, float] | None] = [None] * len(own.labels)
+    if dressed is not None and validated.restained_novelty is not None:
+        looks[RESTAINED] = dressed, figures.decided(dressed, validated.restained_novelty, validated.decisions)
+        restained = list(zip(dressed.evidence, validated.restained_novelty.tolist(), strict=True))
     fields = tuple(
         FieldSeen(
             path=path,
@@ -114,8 +117,8 @@ def of_validated(name: str, title: str, key: str, settings: Settings, validated:
             lab=lab,
             fold=fold,
             cells=own.evidence[number],
-            restained_cells=dressed.evidence[number],
             novelty=novelty,
+            restained=restained[number],
         )
         for number, (path, label, group, lab, fold, novelty) in enumerate(
             zip(

@@ -1,8 +1,8 @@
 """Measured morphology joined to what the network says of a field, by a linear reader that has not seen the field.
 
-The reader is fitted on the fields of the other folds, as they are and restained, as the decision is: it never saw the
-laboratories that are left out whole. Beside it stands a reader of the network's shares alone, so that what the reader
-itself does is not taken for what morphology does.
+The reader is fitted on the fields of the other folds, as they are and restained, as the decision is: without the
+fields of laboratories that are left out whole. Beside it stands a reader of the network's shares alone, so that what
+the reader itself does is not taken for what morphology does.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from edge.result import INDETERMINATE
+from edge.verdict import Evidence
 from edge.vision import morphology, nuclei
 from edge.vision.field import Field, prepare
 from trainer import augment, calibrate, figures, pictures
@@ -125,12 +126,14 @@ def read(reader: Reader, given: Measured, shapes: Shapes) -> Measured:
     Measured
         Its figures.
     """
-    looks = {AS_THEY_ARE: _judged(given, restained=False), RESTAINED: _judged(given, restained=True)}
+    seen = {AS_THEY_ARE: [(field.cells, field.novelty) for field in given.fields]}
+    if dressed := [field.restained for field in given.fields if field.restained is not None]:
+        seen[RESTAINED] = dressed
+    looks = {look: _judged(given, [cells for cells, _ in each]) for look, each in seen.items()}
     folds = np.array([field.fold for field in given.fields])
-    novelty = np.array([field.novelty for field in given.fields])
     found = cross_fitted(looks, folds, shapes if reader.with_shapes else {}, given.settings.least_probability)
     decided = {
-        look: (judged, _decided(judged, found[look], novelty if look == AS_THEY_ARE else None, given))
+        look: (judged, _decided(judged, found[look], np.array([far for _, far in seen[look]]), given))
         for look, judged in looks.items()
     }
     return of_looks(reader.name, reader.title, given.key, given.settings, decided, given.fields)
@@ -144,7 +147,7 @@ def cross_fitted(
     Parameters
     ----------
     looks : mapping of str to Judged
-        The same fields as they are and restained.
+        The same fields as they are and, of several laboratories, restained.
     folds : ndarray
         Shape (fields,), int64.
     shapes : dict of str to ndarray
@@ -162,8 +165,7 @@ def cross_fitted(
     for fold in range(folds.max() + 1):
         unseen = folds == fold
         # Fitted without the fold as well: else the reader would know of it by the decision.
-        own, dressed = (judged.where(~unseen) for judged in looks.values())
-        decision = calibrate.fit_decision(own, dressed, least_probability, 1.0)
+        decision = calibrate.fit_decision([judged.where(~unseen) for judged in looks.values()], least_probability, 1.0)
         rows = {}
         for look, judged in looks.items():
             shares = np.log(figures.decided(judged, None, [decision] * len(folds)).probabilities + 1e-9)
@@ -207,7 +209,7 @@ def _shape(field: Field) -> tuple[float, float, float]:
     )
 
 
-def _judged(given: Measured, *, restained: bool) -> Judged:
+def _judged(given: Measured, evidence: list[Evidence]) -> Judged:
     fields = given.fields
     return Judged(
         labels=np.array([given.classes.index(field.label) for field in fields]),
@@ -215,19 +217,18 @@ def _judged(given: Measured, *, restained: bool) -> Judged:
         labs=np.array([field.lab for field in fields]),
         classes=given.classes,
         paths=np.array([field.path for field in fields]),
-        evidence=[field.restained_cells if restained else field.cells for field in fields],
+        evidence=evidence,
         embeddings=np.zeros((0, 0), np.float32),
         owners=np.zeros(0, np.int64),
     )
 
 
 def _decided(
-    judged: Judged, probabilities: NDArray[np.float64], novelty: NDArray[np.float64] | None, given: Measured
+    judged: Judged, probabilities: NDArray[np.float64], novelty: NDArray[np.float64], given: Measured
 ) -> Decided:
     """Abstain as the device does."""
     sure = probabilities.max(axis=1) >= given.settings.least_probability
     sure &= np.array([evidence.tiles > 0 for evidence in judged.evidence])
-    if novelty is not None:
-        sure &= novelty <= 1
+    sure &= novelty <= 1
     called = np.array(given.classes)[probabilities.argmax(axis=1)]
     return Decided(probabilities, np.where(sure, called, INDETERMINATE), novelty)

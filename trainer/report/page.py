@@ -77,6 +77,7 @@ def page(run: Run, told: dict[str, Any], material: Material) -> str:
         run=run,
         warning=RESEARCH_USE_ONLY,
         confounding=card.CONFOUNDING,
+        how_judged=card.HOW_JUDGED,
         columns=(*run.classes, INDETERMINATE),
         colours={label: plots.css(number) for number, label in enumerate(run.classes)},
         bar_um=sheet.BAR_UM,
