@@ -102,16 +102,12 @@ class CompiledRuntime(InterpreterRuntime):
         is_logits_first = sizes[0] == task.classes
         self._ordered = self._outputs if is_logits_first else self._outputs[::-1]
         self.depth = int(self._embedding["shape"][-1])
-        self._tiles = np.zeros(shape, np.int8 if self._is_int8 else np.float32)
         # Drivers compile their shaders when they are first used.
-        self.invoke()
+        self.invoke(np.zeros(shape, np.int8 if self._is_int8 else np.float32))
 
-    def _room(self) -> NDArray[Any]:
-        return self._tiles
-
-    def invoke(self) -> tuple[NDArray[Any], NDArray[Any]]:
+    def invoke(self, batch: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Run the network once; see :meth:`InterpreterRuntime.invoke`."""
-        self._inputs[0].write(self._tiles)
+        self._inputs[0].write(batch)
         self._compiled.run_by_index(0, self._inputs, self._outputs)
         read = []
         for output, details in zip(self._ordered, (self._logits, self._embedding), strict=True):

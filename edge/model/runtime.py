@@ -129,7 +129,7 @@ class InterpreterRuntime:
         self._is_int8 = inputs[0]["dtype"] == np.int8
         if self._is_int8 and inputs[0]["quantization"] != BYTE_GRID:
             raise BundleCorrupt("the network", f"its input is not on the byte grid: {inputs[0]['quantization']}")
-        self._input = self._interpreter.tensor(inputs[0]["index"])
+        self._input = inputs[0]["index"]
         self._batch, *self.tile_shape = inputs[0]["shape"].tolist()
         self._logits, self._embedding = sorted(outputs, key=lambda output: int(output["shape"][-1]) != classes)
 
@@ -148,15 +148,21 @@ class InterpreterRuntime:
         if list(tiles.shape[1:]) != self.tile_shape:
             raise BundleCorrupt("the network", f"takes tiles of {tuple(self.tile_shape)}, not {tiles.shape[1:]}")
         calls = -(-len(tiles) // self._batch)
-        # A batch at a time: all tiles at once would push the network out of the processor's caches.
+        # One batch again and again: all tiles at once would push the network out of the processor's caches.
+        batch = np.zeros((self._batch, *self.tile_shape), np.uint8 if self._is_int8 else np.float32)
+        values = batch.view(np.int8) if self._is_int8 else batch
         raw = [
             np.empty((calls, self._batch, int(output["shape"][-1])), output["dtype"])
             for output in (self._logits, self._embedding)
         ]
         try:
             for i in range(calls):
-                self._show(self._room(), tiles[i * self._batch : (i + 1) * self._batch])
-                raw[0][i], raw[1][i] = self.invoke()
+                part = tiles[i * self._batch : (i + 1) * self._batch]
+                if self._is_int8:
+                    np.bitwise_xor(part, 0x80, out=batch[: len(part)])
+                else:
+                    batch[: len(part)] = part
+                raw[0][i], raw[1][i] = self.invoke(values)
         except (ValueError, RuntimeError) as error:
             raise InferenceFailed("the network", f"failed on {self.name}: {error}") from error
         of_tiles = [part.reshape(-1, part.shape[-1])[: len(tiles)] for part in raw]
@@ -165,28 +171,20 @@ class InterpreterRuntime:
             raise InferenceFailed("the network", f"said what are no numbers, on {self.name}")
         return outputs
 
-    def _room(self) -> NDArray[Any]:
-        """Give the memory that the next call reads its tiles from, of the network's input type.
+    def invoke(self, batch: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Run the network once.
 
-        It is the interpreter's own, which refuses to run as long as anybody holds it.
-        """
-        room: NDArray[Any] = self._input()
-        return room
-
-    def _show(self, room: NDArray[Any], tiles: NDArray[np.uint8]) -> None:
-        if self._is_int8:
-            np.bitwise_xor(tiles, 0x80, out=room.view(np.uint8)[: len(tiles)])
-        else:
-            room[: len(tiles)] = tiles
-
-    def invoke(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Run the network once, on what was put before it.
+        Parameters
+        ----------
+        batch : ndarray
+            Shape (batch, tile, tile, 3), of the network's input type.
 
         Returns
         -------
         tuple of ndarray
             Logits and embeddings as the network gives them, not dequantized.
         """
+        self._interpreter.set_tensor(self._input, batch)
         self._interpreter.invoke()
         logits, embedding = self._logits["index"], self._embedding["index"]
         return self._interpreter.get_tensor(logits), self._interpreter.get_tensor(embedding)
