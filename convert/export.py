@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import re
 import tempfile
 import warnings
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from numpy.typing import NDArray
 
 from convert import portable
 from convert.errors import ExportRefused, reason
-from edge import RESEARCH_USE_ONLY, __version__
+from edge import RESEARCH_USE_ONLY, __version__, durable
 from edge.errors import NetworkNotFound, OutputError
 from edge.model.bundle import Bundle
 from edge.model.description import Kind, Training
@@ -77,13 +75,9 @@ def export(bundle: Bundle, form: str, path: Path, kind: Kind | None = None) -> K
         content = to_onnx(network, bundle, chosen)
         if form == "bioimageio":
             content = _container(bundle, content, chosen)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(content)
-        part.replace(path)
+        durable.write(path, content)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise OutputError(
             f"file {path}", error.strerror or str(error), "Choose a folder that can be written"
         ) from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -11,7 +9,7 @@ import msgspec
 from convert.activations import LayerError
 from convert.graph import Size
 from convert.parity import Budget, Comparison, Figures
-from edge import RESEARCH_USE_ONLY
+from edge import RESEARCH_USE_ONLY, durable
 from edge.errors import BundleCorrupt, OutputError
 from edge.model.bundle import Bundle
 from edge.model.description import Kind
@@ -217,13 +215,9 @@ def save(parity: Parity, path: Path) -> None:
     OutputError
         When it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(html(parity), encoding="utf-8")
-        part.replace(path)
+        durable.write(path, html(parity).encode())
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise OutputError(
             f"report {path}", error.strerror or str(error), "Free some space, or choose another"
         ) from error

@@ -7,10 +7,10 @@ import hashlib
 import io
 import os
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from edge import durable
 from edge.errors import OutputError
 from edge.manifest import MASKS, OPTIONAL, REQUIRED, LabelledField, Roi, is_there, mask_beside, read
 from edge.result import INDETERMINATE
@@ -87,18 +87,13 @@ def save(fields: Iterable[LabelledField], path: Path) -> None:
     OutputError
         When it cannot be written.
     """
-    half = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        half.write_text(to_csv(fields, path.parent), encoding="utf-8")
-        half.replace(path)
+        durable.write(path, to_csv(fields, path.parent).encode())
     except OSError as error:
         raise OutputError(f"manifest {path}", error.strerror or str(error), "Choose another --out") from error
     except UnicodeEncodeError as error:
         raise DataError(f"manifest {path}", "a file's name is not UTF-8", "Rename that file") from error
-    finally:
-        with suppress(OSError):
-            half.unlink()
 
 
 def classes(fields: Sequence[LabelledField]) -> tuple[str, ...]:

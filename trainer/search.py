@@ -17,6 +17,7 @@ from typing import NamedTuple
 import msgspec
 import optuna
 
+from edge import durable
 from edge.errors import OutputError
 from trainer import dataset, figures, split
 from trainer.dataset import Dataset
@@ -221,6 +222,5 @@ def _best(study: optuna.Study, settings: Settings) -> Found:
 
 
 def _write_best(out: Path, study: optuna.Study, settings: Settings) -> None:
-    part = out / f".{BEST}.part"
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(_best(study, settings).settings), indent=2))
-    part.replace(out / BEST)
+    best = msgspec.json.encode(_best(study, settings).settings)
+    durable.write(out / BEST, msgspec.json.format(best, indent=2))

@@ -23,6 +23,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edge import durable
 from edge.errors import BundleCorrupt, BundleNotFound
 from edge.model.description import Classes, Name, Normalisation, Scale, Tiling, Training
 from edge.verdict import Decision
@@ -69,9 +70,7 @@ def write(run: Run, folder: Path) -> None:
     OSError
         When it cannot be written; the folder is then no finished run.
     """
-    part = folder / f".{DESCRIPTION}.part"
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=2))
-    part.replace(folder / DESCRIPTION)
+    durable.write(folder / DESCRIPTION, msgspec.json.format(msgspec.json.encode(run), indent=2))
 
 
 def read(folder: Path) -> Run:

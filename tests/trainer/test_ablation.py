@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from interrupted import Stopped
 
 from edge.errors import ConfigurationError
 from edge.verdict import Evidence
@@ -56,10 +57,6 @@ def test_each_variant_changes_what_it_is_named_after_and_nothing_else():
 
 def test_nothing_is_stopped_early_where_nothing_is_named():
     assert "stopped-early" not in {variant.name for variant in lineup([1], [])}
-
-
-class Stopped(Exception):
-    """Raised to end an ablation in its midst."""
 
 
 def test_an_ablation_goes_on_where_it_was_stopped(manifest_file, tmp_path, quick_training):

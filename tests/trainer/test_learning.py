@@ -12,6 +12,7 @@ import keras
 import msgspec
 import numpy as np
 import pytest
+from interrupted import Stopped, stop_at, weights_of
 
 import trainer
 from edge.errors import ConfigurationError, OutputError
@@ -37,22 +38,6 @@ def three_epochs(quick_training, monkeypatch):
     """Give settings of three epochs of two steps."""
     monkeypatch.setattr(settings, "EPOCH_STEPS", 2)
     return replace(quick_training, steps=6, batch=4)
-
-
-def weights_of(network):
-    return np.concatenate([np.asarray(weight).ravel() for weight in network.get_weights()])
-
-
-class Stopped(Exception):
-    """Raised to end a training in its midst."""
-
-
-def stop_at(step):
-    def progress(_stage, done, _of):
-        if done == step:
-            raise Stopped
-
-    return progress
 
 
 def test_a_training_that_was_stopped_gives_the_weights_of_one_that_was_not(cells, three_epochs, tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interrupted import Stopped
 
 import convert.cli
 import trainer
@@ -161,10 +162,6 @@ def test_a_finished_run_keeps_logs_and_no_checkpoints(fitted):
 def test_what_makes_a_run_finished_is_written_last(fitted):
     written = {path.name: path.stat().st_mtime_ns for path in fitted[0].iterdir() if path.is_file()}
     assert max(written, key=written.__getitem__) == runs.DESCRIPTION
-
-
-class Stopped(Exception):
-    """Raised to end a training in its midst."""
 
 
 def test_a_run_that_is_trained_again_is_not_finished_meanwhile(manifest_file, tmp_path):

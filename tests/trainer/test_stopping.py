@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interrupted import Stopped, stop_at, weights_of
 
 from trainer import settings, split, stopping
 from trainer.checkpoint import FOLDER, Checkpoints
@@ -36,22 +37,6 @@ def losses(monkeypatch):
     given = []
     monkeypatch.setattr(stopping.KeepBest, "_loss", lambda *_: given.pop(0))
     return given
-
-
-def weights_of(network):
-    return np.concatenate([np.asarray(weight).ravel() for weight in network.get_weights()])
-
-
-class Stopped(Exception):
-    """Raised to end a training in its midst."""
-
-
-def stop_at(step):
-    def progress(_stage, done, _of):
-        if done == step:
-            raise Stopped
-
-    return progress
 
 
 def test_a_laboratory_or_group_that_is_watched_is_not_trained_on(cells):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from edge import durable
 from edge.errors import ConfigurationError, OutputError
 from trainer import dataset, provenance, split
 from trainer.ablation import measured, morphology, table
@@ -90,7 +91,7 @@ def ablate(
 
     def measure(name: str, key: str, how: Callable[[], Measured]) -> None:
         done.append(_kept(_place(out, name), key, how))
-        _write(out / TABLE, table.write(done).encode())
+        durable.write(out / TABLE, table.write(done).encode())
 
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -136,7 +137,7 @@ def _kept(place: Path, key: str, measure: Callable[[], Measured]) -> Measured:
     """Read what was measured before, or measure and keep it."""
     if not place.exists():
         result = measure()
-        _write(place, msgspec.json.encode(result))
+        durable.write(place, msgspec.json.encode(result))
         return result
     try:
         kept = msgspec.json.decode(place.read_bytes(), type=Measured)
@@ -166,9 +167,3 @@ def _train(
 
 def _read(reader: Reader, given: Measured, shapes: Callable[[], Shapes]) -> Measured:
     return morphology.read(reader, given, shapes())
-
-
-def _write(place: Path, content: bytes) -> None:
-    part = place.with_name(f".{place.name}.part")
-    part.write_bytes(content)
-    part.replace(place)

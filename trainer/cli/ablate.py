@@ -16,6 +16,7 @@ from edge.cli.options import json_option
 from edge.cli.output import say, write, write_json
 from edge.cli.program import only_our_lines
 from trainer import backend
+from trainer.cli.options import relabel_option
 
 EXAMPLES = """
 \b
@@ -37,7 +38,7 @@ Examples:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="JSON file of settings, the recipe; options that are given go before it.",
 )
-@click.option("--relabel", multiple=True, metavar="OLD=NEW", help="Rename a label; repeatable.")
+@relabel_option
 @click.option("--hold-out", multiple=True, metavar="GROUP|LAB", help="The test part, not looked at; repeatable.")
 @click.option("--stop-on", multiple=True, metavar="GROUP|LAB", help="What `stopped-early` watches; repeatable.")
 @click.option("--folds", default=3, show_default=True, type=click.IntRange(2), help="Folds of each variant.")
@@ -63,7 +64,7 @@ def command(
     out: Path,
     chosen: tuple[str, ...],
     settings_file: Path | None,
-    relabel: tuple[str, ...],
+    relabel: dict[str, str],
     seeds: tuple[int, ...],
     verbose: bool,
     as_json: bool,
@@ -74,9 +75,6 @@ def command(
     A laboratory's only group falls into one fold: its network never saw that laboratory. Fields are judged as they are
     and in stains of other laboratories. An ablation that was stopped goes on when the same command is given again.
     """
-    pairs = [entry.partition("=") for entry in relabel]
-    if any(not old or not new for old, _, new in pairs):
-        raise click.BadParameter("give OLD=NEW", param_hint="--relabel")
     outside = {name: options.pop(name) for name in ("hold_out", "stop_on", "folds")}
     backend.require()
     # What TensorFlow's threads still say when the block below is over.
@@ -99,7 +97,7 @@ def command(
                 settings,
                 chosen=chosen,
                 seeds=seeds[1:],
-                relabel={old: new for old, _, new in pairs},
+                relabel=relabel,
                 progress=progress,
                 **outside,
             )

@@ -13,6 +13,7 @@ from edge.cli.options import json_option
 from edge.cli.output import printable, say, write, write_json
 from edge.cli.program import only_our_lines
 from trainer import backend
+from trainer.cli.options import relabel_option
 
 EXAMPLES = """
 \b
@@ -55,7 +56,7 @@ explains manifests.
     metavar="A,B",
     help="Classes to tell apart, positive first; repeatable, a task each.  [default: all of a manifest]",
 )
-@click.option("--relabel", multiple=True, metavar="OLD=NEW", help="Rename a label; repeatable.")
+@relabel_option
 @click.option(
     "--system",
     "systems",
@@ -90,7 +91,7 @@ def command(
     manifests: tuple[Path, ...],
     out: Path,
     classes: tuple[str, ...],
-    relabel: tuple[str, ...],
+    relabel: dict[str, str],
     systems: tuple[str, ...],
     by: str,
     verbose: bool,
@@ -98,9 +99,6 @@ def command(
     **options: Any,
 ) -> None:
     """Compare the systems of the paper on the fields of each MANIFEST, beside readers of shortcuts alone."""
-    pairs = [entry.partition("=") for entry in relabel]
-    if any(not old or not new for old, _, new in pairs):
-        raise click.BadParameter("give OLD=NEW", param_hint="--relabel")
     sets = [tuple(name.strip() for name in entry.split(",")) for entry in classes]
     if any(len(names) < 2 or len(set(names)) < len(names) or not all(names) for names in sets):
         raise click.BadParameter("give two classes or more, as in ALL,MM", param_hint="--classes")
@@ -120,7 +118,7 @@ def command(
                 out,
                 settings,
                 classes=sets,
-                relabel={old: new for old, _, new in pairs},
+                relabel=relabel,
                 progress=progress,
             )
     if as_json:

@@ -12,6 +12,7 @@ import click
 
 from edge.cli.options import json_option
 from edge.cli.output import printable, say, write, write_json
+from trainer.cli.options import relabel_option
 
 if TYPE_CHECKING:
     from trainer.data.check import Examined
@@ -33,7 +34,6 @@ _out = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Manifest to write, with paths relative to its folder.  [default: standard output, absolute paths]",
 )
-_relabel = click.option("--relabel", multiple=True, metavar="OLD=NEW", help="Rename a label; repeatable.")
 
 
 @click.group("data", short_help="Make manifests and check data sets.")
@@ -148,23 +148,20 @@ Exit code: 60 when something refuses training, 0 when there are warnings at most
 """,
 )
 @_manifests
-@_relabel
+@relabel_option
 @json_option
-def check(manifests: tuple[Path, ...], relabel: tuple[str, ...], as_json: bool) -> None:
+def check(manifests: tuple[Path, ...], relabel: dict[str, str], as_json: bool) -> None:
     """Look at every picture and mask of MANIFESTS, taken together as one data set.
 
     Missing and unreadable files, classes that cannot be learned, pixel sizes that cannot be right, borders, duplicates
     and near-duplicates within and across groups and classes, and what tells the classes apart besides the disease.
     """
-    pairs = [entry.partition("=") for entry in relabel]
-    if any(not old or not new for old, _, new in pairs):
-        raise click.BadParameter("give OLD=NEW", param_hint="--relabel")
     from trainer import manifest
     from trainer.data.check import examine
     from trainer.errors import DataError
     from trainer.progress import shown
 
-    fields = manifest.read(manifests, {old: new for old, _, new in pairs})
+    fields = manifest.read(manifests, relabel)
     with shown(sys.stderr) as progress:
         examined = examine(fields, lambda done: progress("looking at fields", done, len(fields)))
     if as_json:

@@ -15,6 +15,7 @@ from edge.cli.options import Number, json_option
 from edge.cli.output import say, write, write_json
 from edge.cli.program import only_our_lines
 from trainer import backend
+from trainer.cli.options import relabel_option
 
 EXAMPLES = """
 \b
@@ -49,7 +50,7 @@ A manifest is a CSV file in UTF-8 with a row a field and the columns
 )
 @click.option("--name", default="model", show_default=True, help="Name of the model.")
 @click.option("--network", default="cell-dense", show_default=True, help="Or cell-dense-light: half the time.")
-@click.option("--relabel", multiple=True, metavar="OLD=NEW", help="Rename a label; repeatable.")
+@relabel_option
 @click.option("--hold-out", multiple=True, metavar="GROUP|LAB", help="Neither train nor calibrate on it; repeatable.")
 @click.option("--folds", default=3, show_default=True, type=click.IntRange(2), help="Folds of the cross-validation.")
 @click.option(
@@ -115,7 +116,7 @@ def command(
     manifests: tuple[Path, ...],
     out: Path,
     settings_file: Path | None,
-    relabel: tuple[str, ...],
+    relabel: dict[str, str],
     verbose: bool,
     as_json: bool,
     **options: Any,
@@ -126,9 +127,6 @@ def command(
     stopped goes on, at the epoch that it had reached, when the same command is given again. KERAS_BACKEND chooses what
     computes: tensorflow, jax or torch.
     """
-    pairs = [entry.partition("=") for entry in relabel]
-    if any(not old or not new for old, _, new in pairs):
-        raise click.BadParameter("give OLD=NEW", param_hint="--relabel")
     outside = {name: options.pop(name) for name in ("hold_out", "folds", "leave_out_laboratories", "licence", "data")}
     backend.require()
     # What TensorFlow's threads still say when the block below is over.
@@ -148,7 +146,7 @@ def command(
                 manifests,
                 out,
                 settings,
-                relabel={old: new for old, _, new in pairs},
+                relabel=relabel,
                 progress=progress,
                 **outside,
             )

@@ -13,6 +13,7 @@ from edge.cli.options import json_option
 from edge.cli.output import say, write, write_json
 from edge.cli.program import only_our_lines
 from trainer import backend
+from trainer.cli.options import relabel_option
 
 EXAMPLES = """
 \b
@@ -28,7 +29,7 @@ Examples:
 @click.option(
     "--trials", default=20, show_default=True, type=click.IntRange(1), help="In all, earlier ones counted in."
 )
-@click.option("--relabel", multiple=True, metavar="OLD=NEW", help="Rename a label; repeatable.")
+@relabel_option
 @click.option("--hold-out", multiple=True, metavar="GROUP|LAB", help="The test part, not looked at; repeatable.")
 @click.option("--folds", default=3, show_default=True, type=click.IntRange(2), help="Folds of each trial.")
 @click.option("--steps", default=400, show_default=True, type=click.IntRange(1), help="Optimizer steps of a network.")
@@ -40,16 +41,13 @@ Examples:
 @click.option("--verbose", is_flag=True, help="Show what TensorFlow says.")
 @json_option
 def command(
-    manifests: tuple[Path, ...], out: Path, relabel: tuple[str, ...], verbose: bool, as_json: bool, **options: Any
+    manifests: tuple[Path, ...], out: Path, relabel: dict[str, str], verbose: bool, as_json: bool, **options: Any
 ) -> None:
     """Search learning rate, label smoothing and augmentation on MANIFESTS.
 
     Each trial is a cross-validation by group; what counts is how likely held-out fields are, half of them in stains of
     other laboratories. A search that was stopped goes on when the same command is given again.
     """
-    pairs = [entry.partition("=") for entry in relabel]
-    if any(not old or not new for old, _, new in pairs):
-        raise click.BadParameter("give OLD=NEW", param_hint="--relabel")
     outside = {name: options.pop(name) for name in ("hold_out", "folds", "trials")}
     backend.require()
     # What TensorFlow's threads still say when the block below is over.
@@ -65,7 +63,7 @@ def command(
                 manifests,
                 out,
                 settings,
-                relabel={old: new for old, _, new in pairs},
+                relabel=relabel,
                 progress=progress,
                 **outside,
             )

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import __version__
+from edge import __version__, durable
 from trainer.manifest import ORDER
 from trainer.paper.fields import Pictures
 from trainer.paper.protocols import Fold
@@ -175,9 +175,7 @@ def keep(part: Part, path: Path) -> None:
     OSError
         When it cannot be written.
     """
-    half = path.with_suffix(".part")
-    half.write_bytes(msgspec.json.encode(part))
-    half.replace(path)
+    durable.write(path, msgspec.json.encode(part))
 
 
 def _time(system: System, fitted: Fitted, pictures: Pictures) -> float:
