@@ -38,6 +38,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def own_settings(home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test a configuration of its own: what one sets would change what the next one finds."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
 @pytest.fixture(scope="session")
 def of_bright_tiles(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Make bundles that pass their self-test, of bright tiles, and say what are no numbers of every cell."""
