@@ -28,7 +28,6 @@ from edge.chatter import native_messages
 from edge.errors import ConfigurationError, OutputError
 from edge.frame import Frame, Pixels
 from edge.journal import Journal
-from edge.journal.records import TILE_COLUMNS, frame_row, tile_rows
 from edge.model import PREFERRED_TYPES, Model
 from edge.model.runtime import ANNOUNCEMENT, RUNTIMES
 from edge.result import FrameResult
@@ -138,7 +137,7 @@ def measure(frame: Frame, model: Model, folder: Path, *, threads: int = 1, repea
     with (
         place as name,
         Journal.open(Path(name) / "whole.sqlite3") as journal,
-        closing(_bare_journal(Path(name) / "floor.sqlite3")) as bare,
+        closing(_bare_journal(Path(name) / "floor.sqlite3", judged)) as bare,
     ):
         sample = journal.sample("bench")
         stages: list[dict[str, float]] = []
@@ -154,7 +153,7 @@ def measure(frame: Frame, model: Model, folder: Path, *, threads: int = 1, repea
             "resize": _resizes(frame, model),
             "tiles": _tile_copies(frame, judged, model),
             "invoke": _invocations(judged, model, threads),
-            "transaction": _transaction(bare, judged),
+            "transaction": _transaction(bare),
         }
         turns: list[dict[str, float]] = []
         for _ in range(_WARM_UPS + repeats):
@@ -243,26 +242,30 @@ def _invocations(judged: FrameResult, model: Model, threads: int) -> Callable[[]
     return work
 
 
-def _bare_journal(path: Path) -> sqlite3.Connection:
+def _bare_journal(path: Path, judged: FrameResult) -> sqlite3.Connection:
+    """Log the frame once, so that what the journal's transaction wrote can be read back, and written barely again."""
     with Journal.open(path) as journal:
-        journal.sample("bench")
+        journal.record(journal.sample("bench"), judged)
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA synchronous = FULL")
     return connection
 
 
-def _transaction(connection: sqlite3.Connection, judged: FrameResult) -> Callable[[], None]:
-    """Give one commit of the frame's rows, made beforehand, into tables like the journal's."""
-    row = {"sample": 1, "boot_id": "", "software": "", **frame_row(judged)}
-    tiles = [tile[1:] for tile in tile_rows(0, judged.tiles)]
-    into_frames = f"INSERT INTO frames ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
-    into_tiles = f"INSERT INTO tiles ({', '.join(TILE_COLUMNS)}) VALUES ({', '.join('?' * len(TILE_COLUMNS))})"
-    values = tuple(row.values())
+def _transaction(connection: sqlite3.Connection) -> Callable[[], None]:
+    """Give one commit of the rows that the journal wrote for the frame: its own, its tiles' and its sample's tally."""
+    (frame,) = connection.execute("SELECT * FROM frames")
+    tiles = connection.execute("SELECT * FROM tiles").fetchall()
+    (tally,) = connection.execute("SELECT * FROM tallies")
+    into_frames, into_tiles, into_tallies = (
+        f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(row))})"
+        for table, row in {"frames": frame, "tiles": tiles[0], "tallies": tally}.items()
+    )
 
     def work() -> None:
         connection.execute("BEGIN IMMEDIATE")
-        record = connection.execute(into_frames, values).lastrowid
-        connection.executemany(into_tiles, [(record, *tile) for tile in tiles])
+        record = connection.execute(into_frames, (None, *frame[1:])).lastrowid
+        connection.executemany(into_tiles, [(record, *tile[1:]) for tile in tiles])
+        connection.execute(into_tallies, tally)
         connection.execute("COMMIT")
 
     return work

@@ -77,26 +77,23 @@ def expose(pixels: Pixels, inside: NDArray[np.uint8] | None = None) -> Exposure:
 
 
 def sampled(image: NDArray[_Level], least: int = _SAMPLES) -> NDArray[_Level]:
-    """Take some of the pixels of a large image, evenly spaced: plenty for a statistic.
+    """Take some rows of a large image, evenly spaced: plenty for a statistic, and nothing is copied.
 
     Parameters
     ----------
     image : ndarray
         Shape (height, width) or (height, width, 3), uint8 or int16.
     least : int
-        About how many pixels at least.
+        About how many pixels at least, unless the image has fewer.
 
     Returns
     -------
     ndarray
-        Every second pixel each way from four times the least on, every third from nine times; a smaller image itself.
+        Every second row from twice as many pixels on, every third from three times; a smaller image itself.
     """
-    step = int(np.sqrt(image.shape[0] * image.shape[1] / least))
-    if step < 2:
-        return image
-    # Slicing does the same five times as slowly.
-    chosen = cv2.resize(image, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_NEAREST)
-    return chosen.astype(image.dtype, copy=False)
+    height, width = image.shape[:2]
+    step = min(max(1, height * width // least), height)
+    return image[step // 2 :: step]
 
 
 def white_balance(pixels: Pixels, glass: NDArray[np.float32]) -> Pixels:
