@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from edge import __version__, board
+from edge import __version__, board, durable
 from edge.camera import Camera, CameraSettings, attached_cameras, open_camera
 from edge.camera.guard import BackOff, GuardedCamera
 from edge.errors import BundleError, JournalError, WbcError
@@ -200,7 +200,7 @@ def _disk(journal: Path, mounts: Path) -> Iterator[Finding]:
     folder = next(place for place in journal.absolute().parents if os.access(place, os.F_OK))
     probe = folder / f".wbc-edge-{os.getpid()}.part"
     try:
-        probe.write_bytes(b"")
+        durable.begin(probe).close()
         probe.unlink()
     except OSError as error:
         why = error.strerror or str(error)

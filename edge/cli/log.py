@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from edge import durable
 from edge.cli import options
 from edge.cli.output import left, painted, printable, standard_output, write, write_json
 from edge.cli.report import COLOURS
@@ -305,7 +307,7 @@ def _new_file(path: Path) -> Iterator[TextIO]:
     """Give a file that is there whole at the end of the block, or not at all."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("w", encoding="utf-8", newline="") as stream:
+        with TextIOWrapper(durable.begin(part), encoding="utf-8", newline="") as stream:
             yield stream
         part.replace(path)
     finally:

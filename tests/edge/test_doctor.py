@@ -182,6 +182,14 @@ def test_a_folder_that_cannot_be_written_is_a_problem(found, tmp_path):
     assert "cannot be written" in problem[1]
 
 
+def test_a_folder_is_tried_through_no_link(found, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    (tmp_path / f".wbc-edge-{os.getpid()}.part").symlink_to(precious)
+    assert unwell(found()) == []
+    assert precious.read_text() == "kept"
+
+
 @pytest.mark.parametrize(("least_mb", "state"), [("_LITTLE_SPACE_MB", "warning"), ("_NO_SPACE_MB", "problem")])
 def test_little_space_is_told(found, monkeypatch, least_mb, state):
     monkeypatch.setattr(doctor, least_mb, 1e12)

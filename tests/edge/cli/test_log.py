@@ -75,6 +75,15 @@ def test_an_export_to_a_file_is_whole_or_not_there(wbc, tmp_path):
     assert [each.name for each in tmp_path.iterdir() if each.suffix == ".part"] == []
 
 
+def test_an_export_goes_through_no_link_left_where_it_begins(wbc, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    (tmp_path / f".frames.csv.{os.getpid()}.part").symlink_to(precious)
+    assert wbc("log", "export", "--out", tmp_path / "frames.csv").code == 0
+    assert precious.read_text() == "kept"
+    assert (tmp_path / "frames.csv").read_text("utf-8").startswith("record,")
+
+
 def test_without_a_journal_that_is_said(wbc, tmp_path):
     for command in (["list"], ["samples"], ["events"], ["export"], ["show", 1]):
         ran = wbc("log", *command, "--journal", tmp_path / "none.sqlite3")
