@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from trainer.cells import Cells
 
 SIMULATED_SHARE = 0.2
 """Share of drawn cells among those of each class, where there are any."""
+
+_MOST_WORKERS = 8
+"""Beyond it threads of Python wait for each other more than they work."""
 
 
 def weights(cells: Cells) -> NDArray[np.float64]:
@@ -52,6 +56,11 @@ def weights(cells: Cells) -> NDArray[np.float64]:
     return np.asarray(chance / chance.sum())
 
 
+def worker_count(cores: int) -> int:
+    """Say how many threads make batches: half of the cores, since the other half computes where there is no GPU."""
+    return min(_MOST_WORKERS, max(1, cores // 2))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Stains:
     mean: NDArray[np.float32]
@@ -79,7 +88,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     """
 
     def __init__(self, cells: Cells, side_px: int, batch: int, steps: int, settings: Augmentation, seed: int) -> None:
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=4)
+        workers = worker_count(len(os.sched_getaffinity(0)))
+        super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=4 * workers)
         self._cells, self._side, self._batch, self._steps = cells, side_px, batch, steps
         self._settings, self._seed = settings, seed
         self.epoch = 0

@@ -17,7 +17,7 @@ from interrupted import Stopped, stop_at, weights_of
 import trainer
 from edge.errors import ConfigurationError, OutputError
 from edge.model import run as runs
-from trainer import checkpoint, learning, settings
+from trainer import checkpoint, learning, sampling, settings
 from trainer.augment import Augmentation
 from trainer.checkpoint import FOLDER, Checkpoints
 from trainer.errors import OutOfMemory, TrainingFailed
@@ -61,6 +61,18 @@ def test_batches_come_in_the_same_order_after_an_interruption(cells, quick_train
     with pytest.raises(Stopped):
         train(cells, longer, "training", Surroundings(stop_at(14), kept))
     assert np.array_equal(weights_of(train(cells, longer, "training", Surroundings(checkpoints=kept))), whole)
+
+
+def test_many_threads_that_make_batches_give_the_weights_of_one(cells, three_epochs, tmp_path, monkeypatch):
+    monkeypatch.setattr(sampling, "worker_count", lambda _: 1)
+    one = weights_of(train(cells, three_epochs, "training", Surroundings()))
+    monkeypatch.setattr(sampling, "worker_count", lambda _: 4)
+    assert np.array_equal(weights_of(train(cells, three_epochs, "training", Surroundings())), one)
+    kept = Checkpoints(tmp_path, "key")
+    with pytest.raises(Stopped):
+        train(cells, three_epochs, "training", Surroundings(stop_at(5), kept))
+    resumed = train(cells, three_epochs, "training", Surroundings(checkpoints=kept))
+    assert np.array_equal(weights_of(resumed), one)
 
 
 def test_a_loss_that_is_no_number_names_the_pictures_whose_cells_were_in_the_batch(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trainer.augment import Augmentation
-from trainer.sampling import Batches, foreign_donor, weights
+from trainer.sampling import Batches, foreign_donor, weights, worker_count
 
 UNEVEN = [
     ("ALL", "a", "a1"),
@@ -56,6 +56,11 @@ def test_a_batch_is_the_same_each_time_and_another_each_epoch(make_cells):
     assert not np.array_equal(tiles, other[1][0])
     batches.on_epoch_end()
     assert not np.array_equal(tiles, batches[1][0])
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 1), (4, 2), (16, 8), (128, 8)])
+def test_half_of_the_cores_make_batches(cores, workers):
+    assert worker_count(cores) == workers
 
 
 def test_a_batch_holds_each_class_as_often(make_cells):
