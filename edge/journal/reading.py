@@ -179,7 +179,8 @@ class Reader:
             rows = self._connection.execute("SELECT * FROM events ORDER BY event")
             events = audit.verify((dict(row) for row in rows), given_out["seq"] if given_out else 0, expected)
             frames, problems = chain.follow(self._connection)
-            wrong = tallies.problems(self._connection)
+            # All of it here: what is read after the snapshot's end is of another moment.
+            wrong = list(tallies.problems(self._connection))
         return replace(events, frames=frames, problems=(*events.problems, *problems, *wrong))
 
     def _page(self, query: str, wanted: dict[str, str | int]) -> list[FrameRecord]:

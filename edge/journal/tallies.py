@@ -94,20 +94,25 @@ def problems(connection: sqlite3.Connection) -> Iterator[str]:
     """
     pruned = connection.execute("SELECT 1 FROM events WHERE first_record IS NOT NULL LIMIT 1").fetchone() is not None
     for row in connection.execute(_JUDGED).fetchall():
-        summed = _summed(connection, row["sample"], row["model"])
-        try:
-            kept = read(connection, row["sample"], row["model"], len(summed.evidence.cells))
-        except (msgspec.DecodeError, TypeError):
-            kept = None
-        if kept is None or not (_agree(summed, kept) or (pruned and kept.frames > summed.frames)):
+        if not _is_sum(connection, row["sample"], row["model"], pruned):
             yield f"the tally of sample {row['name']} is not the sum of its frames"
 
 
-def _summed(connection: sqlite3.Connection, sample_id: int, model: str) -> Tally:
+def _is_sum(connection: sqlite3.Connection, sample_id: int, model: str, pruned: bool) -> bool:
+    try:
+        kept = read(connection, sample_id, model, classes=0)
+    except (msgspec.DecodeError, TypeError):
+        return False
+    summed = _summed(connection, sample_id, model, len(kept.evidence.cells))
+    return _agree(summed, kept) or (pruned and kept.frames > summed.frames)
+
+
+def _summed(connection: sqlite3.Connection, sample_id: int, model: str, classes: int) -> Tally:
+    """Add up the frames that are there; where none is evidence the cells are zeros, one a class."""
     counted = connection.execute(_FRAMES, (sample_id, model)).fetchone()
-    classes = connection.execute(_CELLS, (sample_id, model)).fetchall()
-    cells = tuple(nan if each["cells"] is None else float(each["cells"]) for each in classes)
-    return Tally(Evidence(cells, classes[0]["tiles"] if classes else 0), counted["frames"], counted["indeterminate"])
+    rows = connection.execute(_CELLS, (sample_id, model)).fetchall()
+    cells = tuple(nan if row["cells"] is None else float(row["cells"]) for row in rows) or (0.0,) * classes
+    return Tally(Evidence(cells, rows[0]["tiles"] if rows else 0), counted["frames"], counted["indeterminate"])
 
 
 def _agree(one: Tally, other: Tally) -> bool:

@@ -52,6 +52,29 @@ def test_frames_as_they_were_logged_are_whole(logged: Path, result: FrameResult)
         assert (journal.audit().frames, journal.audit().problems) == (10, ())
 
 
+@pytest.mark.parametrize("novelty", [1.5, nan])
+def test_a_sample_of_which_nothing_is_evidence_is_whole(path: Path, result: FrameResult, novelty: float) -> None:
+    with Journal.open(path) as journal:
+        journal.record(journal.sample("S1"), replace(result, verdict="indeterminate", novelty=novelty))
+    assert problems(path) == ()
+    tamper(path, "UPDATE tallies SET cells = '[9.0,0.0,0.0]'")
+    assert problems(path) == ("the tally of sample S1 is not the sum of its frames",)
+
+
+def test_frames_that_are_logged_while_it_is_followed_break_nothing(logged: Path, result: FrameResult) -> None:
+    with Journal.open(logged) as other, Journal.open_read_only(logged) as journal:
+
+        def log(statement: str) -> None:
+            other.record(2, result)
+
+        with journal.maintenance() as connection:
+            connection.set_trace_callback(log)
+        found = journal.audit()
+    assert found.problems == ()
+    with Journal.open_read_only(logged) as journal:
+        assert journal.audit().frames > found.frames
+
+
 @pytest.mark.parametrize(
     ("statement", "problem"),
     [
