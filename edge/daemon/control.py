@@ -227,7 +227,7 @@ class _Request(socketserver.StreamRequestHandler):
             reply = self.server.answer(request, _peer(self.connection))
         except WbcError as error:
             reply = {"error": str(error)}
-        except (msgspec.MsgspecError, TimeoutError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ConnectionError, TimeoutError):
             reply = {"error": "asked for nothing that could be understood"}
         # Who asked may have gone away meanwhile.
         with suppress(OSError):

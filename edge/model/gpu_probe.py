@@ -67,7 +67,7 @@ class Memory:
     def _all(self) -> dict[str, Finding]:
         try:
             return msgspec.json.decode(self.file.read_bytes(), type=dict[str, Finding]) if self.file else {}
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
             return {}
 
 

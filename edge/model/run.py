@@ -99,7 +99,7 @@ def read(folder: Path) -> Run:
         raise BundleNotFound(
             f"run {folder}", "is not a finished training run", "`trainer fit MANIFEST --out RUN` makes one"
         ) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BundleCorrupt(f"run {folder}", f"its description is not valid: {error}") from error
 
 

@@ -75,7 +75,7 @@ class Store:
             return msgspec.json.decode(file.read_bytes(), type=Activated)
         except (FileNotFoundError, NotADirectoryError):
             return Activated()
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or str(error)
             remedy = "`wbc-edge model activate NAME` writes it anew"
             raise BundleCorrupt(f"choice of the model {file}", why, remedy) from error

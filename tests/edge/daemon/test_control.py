@@ -34,7 +34,12 @@ def test_a_request_is_answered_and_a_failure_told(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-@pytest.mark.parametrize("sent", [b"\n", b"[1, 2]\n", b"\xff\xfe\n", b"{" * 60_000 + b"\n", b""])
+NESTED = b'{"ask":' + b"[" * 30_000 + b"]" * 30_000 + b"}\n"
+
+
+@pytest.mark.parametrize(
+    "sent", [b"\n", b"[1, 2]\n", b"\xff\xfe\n", b'{"ask":"\xff"}\n', b"{" * 60_000 + b"\n", NESTED, b""]
+)
 def test_what_is_no_request_is_answered_and_harms_nothing(tmp_path: Path, sent: bytes) -> None:
     path = tmp_path / "control.sock"
     with listening(path, echo):

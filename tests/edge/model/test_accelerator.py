@@ -235,8 +235,9 @@ def test_what_was_found_is_forgotten_one_by_one_and_never_in_the_way(tmp_path: P
         Memory(file, str(number)).keep(Finding(failure=f"failure {number}"))
     assert Memory(file, "3").recall() is None
     assert Memory(file, "19").recall() == Finding(failure="failure 19")
-    file.write_text("{")
-    assert Memory(file, "19").recall() is None
+    for damaged in (b"{", b'{"19": {"failure": "\xff"}}'):
+        file.write_bytes(damaged)
+        assert Memory(file, "19").recall() is None
     Memory(tmp_path / "missing" / "file", "1").keep(Finding())
     Memory(None, "1").keep(Finding())
     assert Memory(None, "1").recall() is None

@@ -30,7 +30,7 @@ def test_a_folder_that_is_no_finished_run_is_not_found(tmp_path: Path) -> None:
             run.read(folder)
 
 
-@pytest.mark.parametrize("text", [b"", b"{}", b"\xff", b'{"name": 1}'])
+@pytest.mark.parametrize("text", [b"", b"{}", b"\xff", b'{"name": "\xff"}', b'{"name": 1}'])
 def test_a_damaged_description_is_refused(tmp_path: Path, text: bytes) -> None:
     (tmp_path / run.DESCRIPTION).write_bytes(text)
     with pytest.raises(BundleCorrupt, match="not valid"):

@@ -190,7 +190,9 @@ def test_the_model_in_force_and_the_one_that_ships_are_not_removed(
     assert [path.stem for path in shelf.available(store.folder)] == ["marrow", two]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"names": ["../x"]}', b'{"names": 1}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"names": ["../x"]}', b'{"names": 1}', b"\xff\xfe", b'{"names": ["m\xe9ne"]}']
+)
 def test_a_choice_that_cannot_be_read_is_told_and_the_one_that_ships_is_used(store: Store, content: bytes) -> None:
     store.activate("mine")
     (store.folder / "activated.json").write_bytes(content)
