@@ -73,9 +73,11 @@ make_account() {
 
 make_folders() {
     install --directory --owner="$account" --group="$account" --mode=0750 "$state"
-    # For watch_folder: members of the group drop images there, and what they drop is the group's.
-    install --directory --owner="$account" --group="$account" --mode=2770 "$state"/drop{,/done,/failed}
     install --directory --mode=0755 "$settings" "$place" "$releases"
+    # For watch_folder: members of the group drop images there, and what they drop is the group's. As the account, since
+    # they may put links there, and root would give away what those lead to.
+    runuser --user "$account" -- install --directory --mode=2770 "$state"/drop{,/done,/failed} ||
+        warn "$state/drop is not as the service needs it: give it and what is in it to $account, mode 2770."
 }
 
 # make_release FOLDER: an environment that sees the system's packages, for apt's picamera2.

@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -32,22 +33,46 @@ def test_it_says_how_it_is_used(arguments, code):
     assert "Usage: sudo ./install.sh [install|rollback|uninstall]" in said.stdout + said.stderr
 
 
-def test_members_of_the_group_can_drop_images_where_the_service_may_put_them_aside(tmp_path):
-    # The installer's own function, on folders of this user's: of the account's there are none here.
-    me = pwd.getpwuid(os.getuid()).pw_name
-    if grp.getgrgid(os.getgid()).gr_name != me:
-        pytest.skip("this user's group has another name")
+def make_folders(root: Path, account: str) -> Path:
+    """Have the installer's own function make an account's folders below a root, and return that of the data."""
     script = INSTALL.read_text()
     for name in ("place=/opt/wbc-edge", "state=/var/lib/wbc-edge", "settings=/etc/wbc-edge"):
         variable, _, path = name.partition("=")
         assert f"readonly {name}" in script
-        script = script.replace(f"readonly {name}", f"readonly {variable}={tmp_path}{path}")
-    script = script.replace("readonly account=wbc-edge", f"readonly account={me}").removesuffix('main "$@"\n')
+        script = script.replace(f"readonly {name}", f"readonly {variable}={root}{path}")
+    script = script.replace("readonly account=wbc-edge", f"readonly account={account}").removesuffix('main "$@"\n')
+    if os.getuid():
+        script += 'runuser() { shift 3 && "$@"; }\n'  # which root alone may call
     subprocess.run(["bash", "-c", script + "make_folders"], check=True)
-    state = tmp_path / "var/lib/wbc-edge"
+    return root / "var/lib/wbc-edge"
+
+
+def test_members_of_the_group_can_drop_images_where_the_service_may_put_them_aside(tmp_path):
+    # On folders of this user's: of the account's there are none here.
+    me = pwd.getpwuid(os.getuid()).pw_name
+    if grp.getgrgid(os.getgid()).gr_name != me:
+        pytest.skip("this user's group has another name")
+    state = make_folders(tmp_path, me)
     assert state.stat().st_mode & 0o7777 == 0o750
     for folder in (state / "drop", state / "drop/done", state / "drop/failed"):
         assert folder.stat().st_mode & 0o7777 == 0o2770
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, who could give something away")
+@pytest.mark.parametrize("link", ["drop", "drop/done"])
+def test_it_gives_nobody_what_a_link_in_the_folder_for_images_leads_to(link):
+    account = "daemon"  # of every Linux, with a group of its name
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)  # pytest's own folders are closed to the account
+        state = make_folders(root, account)
+        precious = root / "precious"
+        precious.mkdir(mode=0o755)
+        (state / link).rename(root / "before")
+        (state / link).symlink_to(precious)
+        make_folders(root, account)
+        assert (precious.owner(), precious.stat().st_mode & 0o7777) == ("root", 0o755)
+        assert list(precious.iterdir()) == []
 
 
 def test_the_folder_for_images_is_the_one_that_is_told_of_and_that_the_unit_may_write():
