@@ -274,11 +274,18 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     sqlite3.Error
         When it cannot be written: the journal is then as it was.
     """
-    with transaction(connection):
-        found = version(connection, path)
-        if 0 < found < len(MIGRATIONS):
-            _keep_copy(path, found)
-        upgrade(connection, found)
+    copy = None
+    try:
+        with transaction(connection):
+            found = version(connection, path)
+            if 0 < found < len(MIGRATIONS):
+                copy = _keep_copy(path, found)
+            upgrade(connection, found)
+    except BaseException:
+        # The journal is as it was, and a service that tries again every minute would fill the disk with copies of it.
+        if copy is not None:
+            copy.unlink(missing_ok=True)
+        raise
 
 
 def upgrade(connection: sqlite3.Connection, found: int) -> None:

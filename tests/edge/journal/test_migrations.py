@@ -70,6 +70,7 @@ def test_a_migration_that_fails_leaves_the_journal_as_it_was(
         later.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ADD_OPERATOR, FAILS_HALFWAY))
         with pytest.raises(JournalError):
             Journal.open(todays)
+    assert [file.name for file in todays.parent.iterdir()] == [todays.name]  # nor a copy for each time that it is tried
     assert version_of(todays) == TODAY
     with Journal.open(todays) as journal:
         assert [record.result for record in journal.frames()] == [result]
