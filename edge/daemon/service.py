@@ -191,10 +191,12 @@ class Service:
             upkeep = Upkeep(settings, journal, self._bulletin, self._say, self._clock)
             model = self._parts.models.open(settings).model
             camera = self._parts.camera(settings, self._wait, self._tell_waiting)
+            if camera is not None:
+                # At once: nobody else lets go of it when one of the next lines fails.
+                stack.enter_context(closing(camera))
             work = Work(settings, journal, model, self._parts, self._bulletin, self._outage, self._say)
             stack.callback(work.close)
             if camera is not None:
-                stack.enter_context(closing(camera))
                 self._check_calibration(self._parts.calibration(settings), camera.read(work.note), camera.name, work)
             surroundings = Surroundings(settings, camera, self._order, journal, work.note)
             triggers: list[Trigger] = configured(surroundings, stack)

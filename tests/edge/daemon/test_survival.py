@@ -129,6 +129,41 @@ def test_told_to_end_it_refuses_the_frame_that_its_camera_does_not_give(service:
     assert "ends" in str(refused)
 
 
+EXCLUSIVE_CAMERA = """
+from edge.camera import register, sim
+from edge.errors import CameraError, JournalLocked
+from edge.journal import Journal
+held, log = [], Journal.event
+
+class Exclusive(sim.SimulatedCamera):
+    def __init__(self, *given):
+        if held:
+            raise CameraError("sim", "it does not open", "Is another program using it?")
+        super().__init__(*given)
+        held.append(self)
+    def close(self):
+        held.remove(self)
+
+def locked_once(journal, kind, *told, **named):
+    if kind == "accelerator":
+        Journal.event = log
+        raise JournalLocked("journal", "another process kept it locked")
+    return log(journal, kind, *told, **named)
+
+Journal.event = locked_once
+register("sim", lambda argument, settings: Exclusive(sim.parse_options(argument), settings), "sim")
+from edge.cli import main
+main()
+"""
+
+
+def test_what_fails_while_it_begins_does_not_keep_the_camera(service: Callable[..., Running]) -> None:
+    one = service(command=[sys.executable, "-c", EXCLUSIVE_CAMERA, "run"])
+    one.told("STATUS=degraded: journal: another process kept it locked")
+    one.until(lambda report: report["state"] == "ready" or "another program" in report["reason"])
+    assert one.ask("status")["state"] == "ready"
+
+
 LOST_CAMERA = """
 from edge.camera import guard, register
 from edge.errors import CameraLost
