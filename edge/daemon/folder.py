@@ -221,6 +221,9 @@ class WatchedFolder:
     def put_aside(self, path: Path, folder: str) -> None:
         """Move an image to ``done`` or ``failed``; one of the same name there keeps its own.
 
+        One that changed since it was given, as when a microscope's program saves each field under one name, stays: it
+        is another image, and given in its turn.
+
         Raises
         ------
         OutputError
@@ -228,6 +231,8 @@ class WatchedFolder:
         """
         target = self.path / folder / path.name
         try:
+            if _state(path.stat()) != self._given.get(path):
+                return
             target.parent.mkdir(exist_ok=True)
             path.rename(_free(target))
         except FileNotFoundError:

@@ -127,6 +127,26 @@ def test_an_image_that_was_taken_back_is_no_failure_of_the_service(
     assert noted == []
 
 
+@pytest.mark.parametrize("is_read", [True, False], ids=["after it was read", "while it is read"])
+def test_an_image_saved_over_one_that_is_being_judged_is_judged_in_its_turn(
+    drop: Path, watched: Callable[[], FolderTrigger], is_read: bool
+) -> None:
+    image = drop / "live.png"
+    image.write_bytes(IMAGE)
+    trigger = watched()
+    (first,) = given(trigger, 1)
+    image.write_bytes(cv2.imencode(".png", np.full((40, 40, 3), 200, np.uint8))[1].tobytes())
+    if is_read:
+        first.errand.done({})
+    else:
+        first.errand.failed(ImageError("live.png", "the file is truncated"))
+    assert lying(drop) == ["live.png"]
+    (second,) = given(trigger, 1)
+    assert second.take(told_nobody).pixels.shape == (40, 40, 3)
+    second.errand.done({})
+    assert lying(drop) == ["done/live.png"]
+
+
 def test_a_folder_for_what_is_done_that_was_removed_is_made_again(
     drop: Path, watched: Callable[[], FolderTrigger]
 ) -> None:
