@@ -148,7 +148,7 @@ def read(path: Path) -> Calibration | None:
     CalibrationRefused
         When it cannot be read, or holds what no calibration does.
     """
-    remedy = "Calibrate again: `wbc-edge calibrate light`, or remove the file"
+    remedy = "Remove the file, and calibrate again: `wbc-edge calibrate light`"
     try:
         content = path.read_bytes()
         return msgspec.json.decode(content, type=Calibration)
@@ -174,14 +174,21 @@ def write(path: Path, calibration: Calibration) -> None:
     ------
     OutputError
         When it cannot be written; it is as it was then.
+    CalibrationRefused
+        When what is there is no calibration.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            durable.write(path.with_name(f"{path.name}.before"), path.read_bytes(), _MODE)
-        durable.write(path, msgspec.json.format(msgspec.json.encode(calibration), indent=1) + b"\n", _MODE)
+        if (before := read(path)) is not None:
+            # Not as bytes: the account could have linked what root alone may read, and everybody can read the copy.
+            durable.write(path.with_name(f"{path.name}.before"), _encoded(before), _MODE)
+        durable.write(path, _encoded(calibration), _MODE)
     except OSError as error:
         raise OutputError(f"calibration {path}", error.strerror or str(error), "Call it with sudo") from error
+
+
+def _encoded(calibration: Calibration) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(calibration), indent=1) + b"\n"
 
 
 def departures(calibration: Calibration, frame: Frame) -> list[str]:

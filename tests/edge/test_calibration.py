@@ -66,6 +66,15 @@ def test_what_root_measured_the_service_reads(made: Calibration, tmp_path: Path)
     assert [stat.S_IMODE(each.stat().st_mode) for each in sorted(tmp_path.iterdir())] == [0o644, 0o644]
 
 
+def test_what_is_no_calibration_is_not_copied_to_where_everybody_can_read_it(made: Calibration, tmp_path: Path) -> None:
+    secret, path = tmp_path / "secret", tmp_path / "calibration.json"
+    secret.write_text("what root alone may read", "utf-8")
+    path.symlink_to(secret)
+    with pytest.raises(CalibrationRefused):
+        calibration.write(path, made)
+    assert sorted(tmp_path.iterdir()) == [path, secret]
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"{", b"\xff\xfe", b"[]", b'{"camera": "sim"}', b'{"camera": "sim", "size_px": [1, 2], "colour": 3}'],
