@@ -72,8 +72,11 @@ def check(file: Path | None) -> None:
     from edge import config
 
     path = file or config.location()
-    if file is not None and not file.exists():
-        raise ConfigurationError(f"configuration {file}", "there is no such file", "Name another")
+    try:
+        if file is not None:
+            file.stat()
+    except OSError as error:
+        raise ConfigurationError(f"configuration {file}", error.strerror or str(error), "Name another") from error
     settings = config.read(path)
     _check(settings)
     write(printable(f"{path}: {', '.join(settings) or 'nothing'} set, all within bounds"))
