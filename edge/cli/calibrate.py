@@ -188,7 +188,7 @@ def show(calibration: str | None, as_json: bool) -> None:
 def _asked(given: dict[str, Any]) -> tuple[str, CameraSettings]:
     from edge.camera import CameraSettings
 
-    specification = given["camera"] or options.the_camera()
+    specification = options.named_or_attached(given["camera"])
     return specification, CameraSettings(_ANY_UM_PER_PX, given["size"], timeout_s=given["timeout"])
 
 

@@ -73,8 +73,7 @@ def command(
     """Capture frames, measure their quality, and log them; with --classify, judge them."""
     if session["save"] == "overlays" and not classify:
         raise click.UsageError("--save overlays shows what was judged: add --classify, or save frames.")
-    # A service without a camera is configured by "none"; at the microscope that is as good as naming none.
-    specification = camera if camera not in (None, "none") else options.the_camera()
+    specification = options.named_or_attached(camera)
     from edge.camera.guard import GuardedCamera
 
     options.check_um_per_px(um_per_px)

@@ -286,6 +286,14 @@ def sample_name(sample: str | None) -> str:
     return unicode(sample)
 
 
+def named_or_attached(camera: str | None) -> str:
+    """Give the camera that is named, or else the one that is attached.
+
+    A service without a camera is configured by ``none``; at the microscope that is as good as naming none.
+    """
+    return the_camera() if not camera or camera == "none" else camera
+
+
 def the_camera(devices: Path = Path("/dev")) -> str:
     """Name the one camera that is attached.
 

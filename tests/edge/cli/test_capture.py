@@ -97,6 +97,15 @@ def test_a_camera_that_cannot_be_used_is_named_with_its_problem(tmp_path):
         options.the_camera(tmp_path)
 
 
+@pytest.mark.parametrize("command", [["capture"], ["calibrate", "light"]])
+def test_a_service_without_a_camera_leaves_the_one_that_is_attached(wbc, monkeypatch, command):
+    monkeypatch.setenv("WBC_EDGE_CAMERA", "none")
+    monkeypatch.setattr("edge.camera.attached_cameras", lambda _: [])
+    ran = wbc(*command)
+    assert ran.code == 11
+    assert "none is attached" in ran.err
+
+
 def test_the_only_camera_attached_is_used_and_told(monkeypatch, capsys, tmp_path):
     scope, other = (AttachedCamera(f"v4l2:/dev/video{number}", "MicroCam", None) for number in (0, 2))
     broken = AttachedCamera("picamera2:0", "Raspberry Pi camera", "picamera2 is not installed")
