@@ -21,7 +21,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         str,
         Meta(
             description="Camera: sim[:KIND], picamera2:0 or v4l2:/dev/video0.\n"
-            "Empty: the one that is attached. none: the service has only its folder."
+            "Empty: the one that is attached. none: the service has only its watch_folder."
         ),
     ] = ""
     um_per_px: (

@@ -28,10 +28,15 @@ def check(settings: Config, models: Path) -> None:
     CameraNotFound
         When there is no such kind of camera, or its kind cannot be asked for that.
     ConfigurationError
-        When the camera has an end, no field has that size, or the pixel size of images to come is not known.
+        When there is neither a camera nor a folder, the camera has an end, no field has that size, or the pixel size of
+        images to come is not known.
     BundleNotFound
         When there is no model of that name.
     """
+    if settings.camera == "none" and not settings.watch_folder:
+        raise ConfigurationError(
+            "camera none", "leaves the service nothing to do without a watch_folder", "Set both, or another camera"
+        )
     if settings.camera not in ("", "none"):
         camera.check(settings.camera)
         if camera.parse_specification(settings.camera)[0] == "file":

@@ -17,6 +17,7 @@ WRONG = [
     ({"camera": "sim:MM,defocus_um=-1"}, "defocus_um"),
     ({"camera": "picamera2:front"}, "numbers"),
     ({"camera": "file:/fields"}, "has an end"),
+    ({"camera": "none"}, "nothing to do"),
     ({"watch_folder": "/drop"}, "config set um_per_px"),
     ({"size": "99999x99999"}, "megapixels"),
     ({"model": "doesnotexist"}, "no such bundle"),
