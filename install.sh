@@ -205,6 +205,11 @@ comes_up() {
     [ "$code" -le 1 ]
 }
 
+# state_of_service: how it is in its own words, such as "degraded: " and why.
+state_of_service() {
+    as_service "$place/current" status | sed -n 's/^state  *//p; s/^reason  */: /p' | tr -d '\n'
+}
+
 # tune: measure once which threads and batch are fastest here; whoever sets them later has the last word.
 tune() {
     is_booted || return 0
@@ -258,7 +263,7 @@ do_install() {
     switch_to "$before"
     comes_up || warn "the version before does not come up either: journalctl -u wbc-edge"
     forget_others
-    die "the new version's service does not come up, see journalctl -u wbc-edge. Went back to $before."
+    die "the new version's service does not come up, see journalctl -u wbc-edge. Went back to $before: $(state_of_service)"
 }
 
 say_finished() {
@@ -267,7 +272,7 @@ say_finished() {
     say "  Data           $state     images to be judged go to $state/drop, once watch_folder is set to it"
     say "  Who may use it members of the group $account: sudo usermod -aG $account \$USER, then log in again"
     if is_booted; then
-        say "  Service        $(as_service "$place/current" status | sed -n 's/^state  *//p')    wbc-edge status; journalctl -u wbc-edge"
+        say "  Service        $(state_of_service)    wbc-edge status; journalctl -u wbc-edge"
     else
         say "  Service        starts with the machine; systemd does not run here"
     fi
@@ -286,6 +291,7 @@ do_rollback() {
     fi
     point previous "$now"
     say "Went back to $("$place/current/bin/wbc-edge" --version)."
+    if is_booted; then say "  Service        $(state_of_service)"; fi
 }
 
 do_uninstall() {
