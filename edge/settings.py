@@ -129,7 +129,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(description="Pictures to keep beside the journal: none, frames or overlays."),
     ] = "none"
     keep_picture_days: Annotated[
-        float, Meta(ge=0, le=36500, description="Days after which the service throws pictures away. 0: never.")
+        float,
+        Meta(
+            ge=0,
+            le=36500,
+            description="Days after which the service throws pictures away. 0: never.\n"
+            "A pause of more than a week counts as a week, since clocks jump.",
+        ),
     ] = 0.0
     keep_picture_mb: Annotated[
         float, Meta(ge=0, le=1e8, description="Megabytes that pictures may take; over it the oldest go. 0: no limit.")
@@ -141,7 +147,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     keep_frame_days: Annotated[
         float,
         Meta(
-            ge=0, le=36500, description="Days after which the service throws frames away, pictures and all. 0: never."
+            ge=0,
+            le=36500,
+            description="Days after which the service throws frames away, pictures and all, counted in the same way.\n"
+            "0: never.",
         ),
     ] = 0.0
     keep_free_mb: Annotated[

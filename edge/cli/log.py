@@ -196,7 +196,8 @@ Examples:
   wbc-edge log prune --picture-mb 20000 --frame-days 3650
 
 Pictures go before rows, and the oldest first; of frames that somebody reviewed last.
-What went is logged.
+What went is logged. Where nothing was logged for more than a week, that counts as a
+week of age, since clocks jump.
 """,
 )
 @click.option("--picture-days", type=_DAYS, metavar="D", help="Pictures older than this go.")

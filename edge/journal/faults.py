@@ -20,7 +20,10 @@ from edge.errors import (
     RecordNotFound,
 )
 
-_UNWRITABLE = "Give this user write access to the file and its folder, or name another journal."
+_UNWRITABLE = (
+    "Give this user write access to the file and its folder, call it with sudo if they are the service's,"
+    " or name another journal."
+)
 _LOCKED = "Let the other process finish, or end it; nothing logged is lost."
 _FULL = "Free some space; what is already logged is safe."
 _DAMAGED = "It was left untouched: move it aside to go on, and recover its rows with `sqlite3 FILE .recover`."
