@@ -58,14 +58,16 @@ def make(surroundings: Surroundings) -> FolderTrigger | None:
 
 
 def _logged_s(journal: Journal) -> dict[str, float]:
-    """Say when the most recent frames were captured, by their names."""
+    """Say when each of the most recent frames was captured, by its name, as far as the clock can be believed."""
     with journal.maintenance() as connection:
         rows = connection.execute(
-            "SELECT frame, max(wall_time_s) FROM frames"
-            " WHERE record > (SELECT max(record) FROM frames) - ? AND wall_time_s IS NOT NULL GROUP BY frame",
+            "SELECT frame, wall_time_s FROM frames WHERE record > (SELECT max(record) FROM frames) - ? ORDER BY record",
             (_RECENT,),
-        )
-        return {frame: float(wall_time_s) for frame, wall_time_s in rows}
+        ).fetchall()
+    # Of a name the last one logged. What lies ahead is of a clock that was set back since, as a Raspberry Pi's is by a
+    # power cut: then an image could be new whatever its time, and judged twice is better than not at all.
+    last_s = dict(rows)
+    return {frame: at_s for frame, at_s in last_s.items() if at_s is not None and at_s <= time.time()}
 
 
 class FolderTrigger:

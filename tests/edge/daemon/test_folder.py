@@ -281,3 +281,16 @@ def test_another_image_of_a_name_that_was_logged_is_judged_though_its_time_is_ol
     os.utime(drop / "a.png", (1e9, 1e9))
     given(watched(), 1)
     assert noted == []
+
+
+@pytest.mark.parametrize("logged_s", [[3600.0], [3600.0, -60.0]], ids=["it was last", "it was once"])
+def test_an_image_of_a_name_that_was_logged_when_the_clock_was_ahead_is_judged(
+    drop: Path, watched: Callable[[], FolderTrigger], noted: list[str], journal: Journal, logged_s: list[float]
+) -> None:
+    (drop / "a.png").write_bytes(IMAGE)
+    (shot,) = given(watched(), 1)
+    frame = shot.take(told_nobody)
+    for later_s in logged_s:
+        log(journal, replace(frame, wall_time_s=frame.wall_time_s + later_s))
+    assert [each.errand.path.name for each in given(watched(), 1)] == ["a.png"]
+    assert noted == []
