@@ -14,7 +14,7 @@ from threading import Thread
 from edge.daemon.clock import ClockWatch
 from edge.daemon.health import Bulletin
 from edge.daemon.words import Say
-from edge.errors import JournalDiskFailed, JournalError, StorageFull
+from edge.errors import JournalDiskFailed, JournalError, JournalLocked, StorageFull
 from edge.journal import Journal
 from edge.journal.reserve import Reserve
 from edge.journal.retention import Policy, Pruned, steps
@@ -175,10 +175,10 @@ class Upkeep:
 
     @contextmanager
     def _later(self) -> Iterator[None]:
-        """Leave what the disk failed to the next look: it is no reason to take no frames."""
+        """Leave what the disk failed, or another is at, to the next look: it is no reason to take no frames."""
         try:
             yield
-        except JournalDiskFailed as error:
+        except (JournalDiskFailed, JournalLocked) as error:
             self._pruning, self._prune_s = None, self._look_s
             self._bulletin.failed(str(error))
 

@@ -14,11 +14,13 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, groupby
 from pathlib import Path
 
 from edge import durable
+from edge.errors import JournalLocked
 from edge.journal import audit
 from edge.journal.pictures import FOLDER
 from edge.journal.store import Journal
@@ -33,6 +35,8 @@ _LONGEST_PAUSE_S = 7 * _DAY_S
 # Asked of each picture anew: what SQLite puts together at the beginning of a question, it does for each batch.
 _IS_TIMED = "EXISTS (SELECT 1 FROM frames WHERE frames.record = pictures.record AND wall_time_s > ?)"
 _REVIEW = "(SELECT 1 FROM reviews WHERE reviews.record = pictures.record)"
+
+_LOCK_TIMEOUT_S = 20.0
 
 _BATCH = 200
 """How many pictures or frames go in one step."""
@@ -123,8 +127,10 @@ def prune(
     ------
     JournalError
         When the journal cannot be written; nothing that it refers to is gone then.
+    JournalLocked
+        When somebody else throws away for longer than a service needs for it.
     """
-    return sum(steps(journal, policy, now_s=now_s, free_mb=free_mb), Pruned())
+    return sum(steps(journal, policy, now_s=now_s, free_mb=free_mb, timeout_s=_LOCK_TIMEOUT_S), Pruned())
 
 
 def steps(
@@ -133,18 +139,35 @@ def steps(
     *,
     now_s: float | None = None,
     free_mb: Callable[[Path], float] = lambda folder: shutil.disk_usage(folder).free / 1e6,
+    timeout_s: float = 0.0,
 ) -> Iterator[Pruned]:
     """Do as :func:`prune`, a little at a time, so that frames can be logged in between.
 
     What a step threw away stays thrown away whatever ends the next one. All of them together look at each picture and
-    each frame a fixed number of times.
+    each frame a fixed number of times. From the first step to the last nobody else throws away: two that make room for
+    the same excess would each do so.
 
     Yields
     ------
     Pruned
         What went in a step; often nothing.
+
+    Raises
+    ------
+    JournalLocked
+        When somebody else throws away for longer than `timeout_s`.
     """
-    now_s = time.time() if now_s is None else now_s
+    with ExitStack() as held:
+        try:
+            held.enter_context(durable.locked(journal.path.parent, timeout_s))
+        except TimeoutError as error:
+            raise JournalLocked(f"journal {journal.path}", "is being pruned by another", "Try again later") from error
+        yield from _steps(journal, policy, time.time() if now_s is None else now_s, free_mb)
+
+
+def _steps(
+    journal: Journal, policy: Policy, now_s: float, free_mb: Callable[[Path], float]
+) -> Generator[Pruned, None, None]:
     yield _remove(journal)
     if policy.picture_days is not None:
         last = yield from _last_older(journal, policy.picture_days, now_s)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge import durable
 from edge.daemon import upkeep as module
 from edge.daemon.clock import ClockWatch
 from edge.daemon.health import Bulletin
@@ -193,6 +194,16 @@ def test_what_the_disk_does_not_let_it_throw_away_it_throws_away_at_the_next_loo
         upkeep.work(is_idle=True)
     assert "disk I/O error" in bulletin.health.last_error
     assert all(record.pictures for record in journal.frames())
+    upkeep.work(is_idle=True)
+    assert [bool(record.pictures) for record in journal.frames()] == [False, False, True]
+
+
+def test_what_somebody_else_throws_away_it_leaves_to_them(journal: Journal, picture: Callable[[int], None]) -> None:
+    picture(3)
+    upkeep, _ = begun(journal, Disk(1000), keep_picture_mb=1)
+    with durable.locked(journal.path.parent, 0.0):
+        upkeep.work(is_idle=True)
+        assert all(record.pictures for record in journal.frames())
     upkeep.work(is_idle=True)
     assert [bool(record.pictures) for record in journal.frames()] == [False, False, True]
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.errors import RecordNotFound
+from edge.errors import JournalLocked, RecordNotFound
 from edge.journal import Journal, retention
 from edge.journal.pictures import PictureWriter
-from edge.journal.retention import Policy, Pruned, prune
+from edge.journal.retention import Policy, Pruned, prune, steps
 from edge.result import FrameResult
 
 NOW_S = 1_900_000_000.0
@@ -213,6 +213,24 @@ def test_each_step_lets_others_in_and_what_it_did_stays_done(aged: Path, monkeyp
         assert [next(going).frames for _ in range(3)] == [0, 2, 2]
         going.close()
     assert left(aged)[0] == list(RECORDS)[4:]
+
+
+def test_two_that_make_room_for_the_same_excess_do_not_do_it_twice(aged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "_LOCK_TIMEOUT_S", 0.0)
+    half = Policy(picture_mb=5.5 * size_mb(aged))
+    with Journal.open(aged) as journal, Journal.open(aged) as another:
+        begun = steps(journal, half, now_s=NOW_S)
+        next(begun)
+        for throw_away in (lambda: next(steps(another, half, now_s=NOW_S)), lambda: prune(another, half, now_s=NOW_S)):
+            with pytest.raises(JournalLocked, match="by another"):
+                throw_away()
+        assert sum(begun, Pruned()).pictures == 5
+        assert prune(another, half, now_s=NOW_S).pictures == 0
+        # Who gives up half-way keeps nobody else out.
+        given_up = steps(journal, half, now_s=NOW_S)
+        next(given_up)
+        given_up.close()
+        assert prune(another, half, now_s=NOW_S).pictures == 0
 
 
 def test_what_it_costs_grows_as_what_there_is(aged: Path, result: FrameResult, monkeypatch: pytest.MonkeyPatch) -> None:
