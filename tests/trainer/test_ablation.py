@@ -125,6 +125,45 @@ def test_what_was_measured_before_stays_in_the_table(manifest_file, tmp_path, qu
     assert rows == 2 * ["| variant", "| ---", "| as given", "| without loss of colour", "| without change of size"]
 
 
+def test_rows_of_other_seeds_and_of_early_stopping_stay_in_the_table(
+    manifest_file, tmp_path, quick_training, untrained
+):
+    watched = {"chosen": ["stopped-early"], "stop_on": ["purple-ALL-0"]}
+    ablate([manifest_file], tmp_path, quick_training, seeds=[2], folds=2, **watched)
+    ablate([manifest_file], tmp_path, quick_training, chosen=["no-gray"], folds=2)
+    assert untrained == [GIVEN, "seed-2", "stopped-early", "no-gray"]
+    table_ = (tmp_path / TABLE).read_text()
+    assert table_.count("| as given, seed 2 | ") == table_.count("| stopped early on purple-ALL-0 | ") == 2
+
+
+def test_a_seed_that_is_named_is_measured_once_whatever_is_chosen(manifest_file, tmp_path, quick_training, untrained):
+    ablate([manifest_file], tmp_path, quick_training, chosen=["no-zoom"], seeds=[1, 2, 1, 0], folds=2)
+    assert untrained == [GIVEN, "seed-1", "seed-2", "no-zoom"]
+
+
+def test_where_no_seed_is_named_the_recipe_is_trained_from_the_next_one_too(tmp_path):
+    variants, _ = ablation._choose(Settings(seed=5), (), (), (), tmp_path)
+    assert [variant.name for variant in variants[:3]] == [GIVEN, "seed-6", "no-restaining"]
+
+
+@pytest.mark.parametrize(
+    ("options", "own", "others"), [([], 7, ()), (["--seed", 3], 3, ()), (["--seed", 3, "--seed", 4], 3, (4,))]
+)
+def test_the_recipes_own_seed_is_that_of_its_file_unless_one_is_given(
+    manifest_file, tmp_path, monkeypatch, options, own, others
+):
+    def seen(_manifests, _out, settings, *, seeds, **_):
+        raise ConfigurationError(f"{settings.seed} {tuple(seeds)}", "were asked for")
+
+    monkeypatch.setattr(ablation, "ablate", seen)
+    recipe = tmp_path / "recipe.json"
+    recipe.write_bytes(msgspec.json.encode(Settings(seed=7)))
+    arguments = ["ablate", manifest_file, "--settings", recipe, "--out", tmp_path / "out", *options]
+    assert (
+        f"trainer: {own} {others}: were asked for" in CliRunner().invoke(main, [str(each) for each in arguments]).stderr
+    )
+
+
 def test_what_the_recipe_does_not_have_is_not_taken_away(manifest_file, tmp_path, quick_training, untrained):
     ablate([manifest_file], tmp_path, quick_training, chosen=["no-drawn-fields"], folds=2)
     assert untrained == [GIVEN]

@@ -6,6 +6,7 @@ that was stopped goes on; the table is made from these files.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from trainer import dataset, provenance, split
 from trainer.ablation import measured, morphology, table
 from trainer.ablation.measured import Measured
 from trainer.ablation.morphology import READERS, Reader, Shapes
-from trainer.ablation.variants import Variant, lineup
+from trainer.ablation.variants import STOPPED, Variant, lineup, seeded
 from trainer.checkpoint import Checkpoints
 from trainer.dataset import Dataset
 from trainer.errors import DataError
@@ -35,7 +36,7 @@ def ablate(
     settings: Settings,
     *,
     chosen: Sequence[str] = (),
-    seeds: Sequence[int] = (1,),
+    seeds: Sequence[int] = (),
     stop_on: Sequence[str] = (),
     relabel: Mapping[str, str] | None = None,
     hold_out: Sequence[str] = (),
@@ -55,7 +56,8 @@ def ablate(
     chosen : sequence of str
         Names of variants besides the given recipe, which is always measured; none: all.
     seeds : sequence of int
-        See :func:`lineup`.
+        Seeds that the given recipe is trained with besides its own, whatever is chosen; none: the next one, as a
+        variant that may be chosen.
     stop_on : sequence of str
         See :func:`lineup`.
     relabel : mapping of str to str, optional
@@ -114,14 +116,19 @@ def ablate(
 def _choose(
     settings: Settings, seeds: Sequence[int], stop_on: Sequence[str], chosen: Sequence[str], out: Path
 ) -> tuple[list[Variant], list[Reader]]:
-    given, *others = lineup(seeds, stop_on)
+    # What was measured by an earlier call stays in the table.
+    before = [int(named[1]) for path in out.glob("*.json") if (named := re.fullmatch(seeded(r"(\d+)"), path.stem))]
+    if not stop_on and _place(out, STOPPED).exists():
+        stop_on = _read_kept(_place(out, STOPPED)).settings.stop_on
+    again = list(dict.fromkeys(seed for seed in (*seeds, *sorted(before)) if seed != settings.seed))
+    given, *others = lineup(again or [settings.seed + 1], stop_on)
     names = [variant.name for variant in (given, *others)] + [reader.name for reader in READERS]
     if unknown := sorted(set(chosen) - set(names)):
         raise ConfigurationError(f"variant {unknown[0]!r}", f"there are {', '.join(names)}")
+    asked = {*chosen, *map(seeded, seeds)}
 
     def wanted(name: str) -> bool:
-        # What was measured by an earlier call stays in the table.
-        return not chosen or name in chosen or _place(out, name).exists()
+        return not chosen or name in asked or _place(out, name).exists()
 
     # What the given recipe does not have cannot be taken away.
     changed = [variant for variant in others if variant.change(settings) != settings]
@@ -139,13 +146,17 @@ def _kept(place: Path, key: str, measure: Callable[[], Measured]) -> Measured:
         result = measure()
         durable.write(place, msgspec.json.encode(result))
         return result
-    try:
-        kept = msgspec.json.decode(place.read_bytes(), type=Measured)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise DataError(f"ablation {place}", f"is damaged: {error}", "Remove that file") from error
+    kept = _read_kept(place)
     if kept.key != key:
         raise DataError(f"ablation {place}", "is of other data, folds, settings or software", "Choose another --out")
     return kept
+
+
+def _read_kept(place: Path) -> Measured:
+    try:
+        return msgspec.json.decode(place.read_bytes(), type=Measured)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise DataError(f"ablation {place}", f"is damaged: {error}", "Remove that file") from error
 
 
 def _train(

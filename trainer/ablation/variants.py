@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from trainer.settings import Settings
 
 GIVEN = "as-given"
+STOPPED = "stopped-early"
 
 Change = Callable[[Settings], Settings]
 
@@ -73,7 +74,12 @@ def lineup(seeds: Sequence[int], stop_on: Sequence[str]) -> list[Variant]:
         The given recipe first.
     """
     given = [Variant(GIVEN, "as given", lambda settings: settings)]
-    again = [Variant(f"seed-{seed}", f"as given, seed {seed}", _with(seed=seed)) for seed in seeds]
-    stopped = [Variant("stopped-early", f"stopped early on {', '.join(stop_on)}", _with(stop_on=tuple(stop_on)))]
+    again = [Variant(seeded(seed), f"as given, seed {seed}", _with(seed=seed)) for seed in seeds]
+    stopped = [Variant(STOPPED, f"stopped early on {', '.join(stop_on)}", _with(stop_on=tuple(stop_on)))]
     first, *others = VARIANTS
     return [*given, *again, first, *(stopped if stop_on else []), *others]
+
+
+def seeded(seed: int | str) -> str:
+    """Name the variant that is the given recipe trained from another seed, or the pattern of such names."""
+    return f"seed-{seed}"

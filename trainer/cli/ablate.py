@@ -49,10 +49,9 @@ Examples:
     "--seed",
     "seeds",
     multiple=True,
-    default=(0, 1),
-    show_default=True,
     type=click.IntRange(0),
-    help="The first is that of all variants; with the others the recipe is trained again, to show what is noise.",
+    help="The first is that of all variants; with the others the recipe is trained again, to show what is noise.  "
+    "[default: the recipe's own, and the next]",
 )
 @click.option("--verbose", is_flag=True, help="Show what TensorFlow says.")
 @json_option
@@ -84,12 +83,14 @@ def command(
         from trainer.progress import shown
         from trainer.settings import Settings, read
 
-        given = {name for name in options if context.get_parameter_source(name) != ParameterSource.DEFAULT}
-        if settings_file is None:
-            settings = Settings(**options, seed=seeds[0])
-        else:
-            settings = replace(read(settings_file), **{name: options[name] for name in given}, seed=seeds[0])
-
+        given = {
+            name: value
+            for name, value in options.items()
+            if context.get_parameter_source(name) != ParameterSource.DEFAULT
+        }
+        settings = Settings(**options) if settings_file is None else replace(read(settings_file), **given)
+        if seeds:
+            settings = replace(settings, seed=seeds[0])
         with shown(terminal) as progress:
             found = ablate(
                 manifests,
