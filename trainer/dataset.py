@@ -118,7 +118,8 @@ def prepare(
     Raises
     ------
     DataError
-        When its pictures cannot be trained on, or no nucleus was found in any field of the test part.
+        When its pictures cannot be trained on, no nucleus was found in any field of the test part, or a network of the
+        cross-validation would have no field of a class to learn from.
     """
     classes = manifest.classes(sources)
     larger = round(settings.tile_px * MARGIN / 2) * 2
@@ -138,6 +139,9 @@ def prepare(
         raise DataError(
             "the test part", "no nucleus was found in any of its fields", "Look at its pictures, or hold out others"
         )
+    # Fields without a nucleus are in no fold.
+    dealt = [fold for fold in parts.folds if any(source.group in fold for source in with_cells)]
+    _require_in_two_folds(classes, with_cells, dealt)
     if settings.simulate:
         drawn = simulated.cells(
             classes,
@@ -151,8 +155,6 @@ def prepare(
         cells = together(cells, drawn)
     groups, is_drawn = cells.of("group"), cells.of("lab") == simulated.LAB
     in_test = np.isin(groups, sorted(parts.test)) & ~is_drawn
-    # Fields without a nucleus are in no fold.
-    dealt = [fold for fold in parts.folds if np.isin(groups, sorted(fold)).any()]
     return Dataset(
         cells.where(~in_test),
         is_drawn[~in_test],
@@ -164,6 +166,20 @@ def prepare(
         unreadable,
         digest,
     )
+
+
+def _require_in_two_folds(
+    classes: Sequence[str], with_cells: Sequence[LabelledField], folds: Sequence[frozenset[str]]
+) -> None:
+    """Refuse what :func:`trainer.split.by_group` would have refused, had it known where nuclei are."""
+    for label in classes:
+        of_class = {source.group for source in with_cells if source.label == label}
+        if sum(not of_class.isdisjoint(fold) for fold in folds) < 2:
+            raise DataError(
+                f"class {label!r}",
+                "has nuclei in one fold at most, so that a network would be judged by what it was never taught",
+                "Look at its pictures; leave fields without a nucleus out of the manifest, or hold out less",
+            )
 
 
 def _laboratories(

@@ -60,3 +60,11 @@ def test_no_laboratory_is_left_out_for_a_class_that_another_has_no_cell_of(drawn
     rows = [row for row in drawn if row[3] == "violet" or row[1] == "ALL"]
     found = prepared(write_manifest([*rows, glass("MM", "blank-1", "purple")]))
     assert dict(found.laboratories)["violet"] == {"violet-ALL-0", "violet-ALL-1"}
+
+
+def test_a_class_whose_nuclei_lie_in_one_fold_is_refused_before_anything_is_trained(drawn, glass, write_manifest):
+    rows = [row for row in drawn if row[1] != "MM" or row[2] == "violet-MM-0"]
+    # By its rows the class has three groups.
+    path = write_manifest([*rows, glass("MM", "blank-1", "violet"), glass("MM", "blank-2", "violet")])
+    with pytest.raises(DataError, match="class 'MM': has nuclei in one fold at most"):
+        prepared(path)
