@@ -65,24 +65,30 @@ def by_group(fields: Sequence[LabelledField], hold_out: Sequence[str], folds: in
         raise DataError(f"--hold-out {unknown[0]}", "is neither a group nor a laboratory of the manifest")
     test = {field.group for field in fields if field.group in hold_out or field.lab in hold_out}
     origins: dict[tuple[str, str], set[str]] = defaultdict(set)
+    labels: dict[str, set[str]] = defaultdict(set)
     for field in fields:
         if field.group not in test:
             origins[field.label, field.lab].add(field.group)
+            labels[field.group].add(field.label)
     rng = np.random.default_rng(seed)
     dealt: list[set[str]] = [set() for _ in range(folds)]
+    homes: dict[str, set[int]] = {field.label: set() for field in fields}
     turn = 0
     for _, groups in sorted(origins.items(), key=lambda item: (len(item[1]) == 1, item[0])):
         for group in rng.permutation(sorted(groups - set().union(*dealt))).tolist():
+            # Of a class in groups of several classes the first two are not dealt one after the other.
+            alone = [homes[label] for label in labels[group]]
+            turn = next((later for later in range(turn, turn + folds) if {later % folds} not in alone), turn)
             dealt[turn % folds].add(group)
+            for label in labels[group]:
+                homes[label].add(turn % folds)
             turn += 1
-    for label in sorted({field.label for field in fields}):
-        homes = {number for number, fold in enumerate(dealt) for f in fields if f.label == label and f.group in fold}
-        if len(homes) < 2:
-            raise DataError(
-                f"class {label!r}",
-                "has fewer than two groups to train on",
-                "Hold out less, or add fields of another slide",
-            )
+    for label in sorted(homes):
+        if len(homes[label]) < 2:
+            why, remedy = "has fewer than two groups to train on", "Hold out less, or add fields of another slide"
+            if sum(label in of_group for of_group in labels.values()) > 1:
+                why, remedy = "is in one fold alone, since its groups hold other classes too", "Ask for more --folds"
+            raise DataError(f"class {label!r}", why, remedy)
     return Parts(frozenset(test), tuple(frozenset(fold) for fold in dealt if fold))
 
 

@@ -75,6 +75,13 @@ def test_a_class_must_be_left_in_two_folds():
         split.by_group(fields, ["a"], 2, 0)
 
 
+@given(st.integers(0, 999), st.integers(2, 5))
+def test_a_class_that_is_in_groups_of_another_only_is_left_in_two_folds_too(seed, folds):
+    fields = fields_of([("ALL", f"a{n}", "a") for n in range(7)] + [("normal", f"a{n}", "a") for n in (0, 3)])
+    parts = split.by_group(fields, (), folds, seed)
+    assert sum(not fold.isdisjoint({"a0", "a3"}) for fold in parts.folds) == 2
+
+
 def test_fewer_groups_than_folds_make_fewer_folds():
     fields = fields_of([("ALL", "a1", "a"), ("MM", "a1", "a"), ("ALL", "b1", "b"), ("MM", "b1", "b")])
     assert sorted(map(sorted, split.by_group(fields, (), 5, 0).folds)) == [["a1"], ["b1"]]
