@@ -105,6 +105,11 @@ class LabelledField:
     background_mask: Path | None = None
 
     @property
+    def name(self) -> str:
+        """The picture's path, and the region of interest where there is one: no two fields of a data set share it."""
+        return str(self.path) if self.roi is None else f"{self.path}, roi {self.roi}"
+
+    @property
     def masks(self) -> dict[str, Path]:
         """The masks that there are, by column."""
         named = {name: getattr(self, name) for name in MASKS}

@@ -31,15 +31,15 @@ class Origins:
         Shape (fields,), str.
     classes : tuple of str
         Class names.
-    paths : ndarray
-        Shape (fields,), str, their pictures.
+    names : ndarray
+        Shape (fields,), str, see :attr:`edge.manifest.LabelledField.name`.
     """
 
     labels: NDArray[np.int64]
     groups: NDArray[np.str_]
     labs: NDArray[np.str_]
     classes: tuple[str, ...]
-    paths: NDArray[np.str_]
+    names: NDArray[np.str_]
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -54,7 +54,7 @@ class Origins:
 
     def where(self, chosen: NDArray[np.bool_]) -> Origins:
         """Return the chosen fields only; ``chosen`` is a mask of shape (fields,)."""
-        return Origins(self.labels[chosen], self.groups[chosen], self.labs[chosen], self.classes, self.paths[chosen])
+        return Origins(self.labels[chosen], self.groups[chosen], self.labs[chosen], self.classes, self.names[chosen])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +97,7 @@ class Judged(Origins):
             groups=self.groups[chosen],
             labs=self.labs[chosen],
             classes=self.classes,
-            paths=self.paths[chosen],
+            names=self.names[chosen],
             evidence=[self.evidence[field] for field in np.flatnonzero(chosen)],
             embeddings=self.embeddings[kept],
             owners=(np.cumsum(chosen) - 1)[self.owners[kept]],
@@ -128,7 +128,7 @@ def pooled(cells: Cells, values: NDArray[np.floating]) -> tuple[Origins, NDArray
         groups=np.array([source.group for source in sources]),
         labs=np.array([source.lab for source in sources]),
         classes=cells.classes,
-        paths=np.array([str(source.path) for source in sources]),
+        names=np.array([source.name for source in sources]),
     )
     return origins, sums, np.bincount(where)
 
@@ -161,7 +161,7 @@ def judge(network: Any, cells: Cells, side_px: int) -> Judged:
         groups=origins.groups,
         labs=origins.labs,
         classes=origins.classes,
-        paths=origins.paths,
+        names=origins.names,
         evidence=[Evidence(tuple(row), count) for row, count in zip(sums.tolist(), counts.tolist(), strict=True)],
         embeddings=embeddings.astype(np.float32),
         owners=np.unique(cells.fields, return_inverse=True)[1],
@@ -190,7 +190,7 @@ def with_empty(judged: Judged, empty: Sequence[LabelledField]) -> Judged:
         groups=np.append(judged.groups, [source.group for source in empty]),
         labs=np.append(judged.labs, [source.lab for source in empty]),
         classes=judged.classes,
-        paths=np.append(judged.paths, [str(source.path) for source in empty]),
+        names=np.append(judged.names, [source.name for source in empty]),
         evidence=[*judged.evidence, *(Evidence((0.0,) * len(judged.classes), 0) for _ in empty)],
         embeddings=judged.embeddings,
         owners=judged.owners,
@@ -254,7 +254,7 @@ def joined(parts: list[Judged]) -> Judged:
         groups=np.concatenate([part.groups for part in parts]),
         labs=np.concatenate([part.labs for part in parts]),
         classes=parts[0].classes,
-        paths=np.concatenate([part.paths for part in parts]),
+        names=np.concatenate([part.names for part in parts]),
         evidence=[evidence for part in parts for evidence in part.evidence],
         embeddings=np.concatenate([part.embeddings for part in parts]),
         owners=np.concatenate([part.owners + start for part, start in zip(parts, before, strict=False)]),

@@ -202,7 +202,7 @@ def judged_of(rows, evidence):
         groups=np.array(groups),
         labs=np.array(labs),
         classes=CLASSES,
-        paths=np.array([f"{number}.png" for number in range(len(rows))]),
+        names=np.array([f"{number}.png" for number in range(len(rows))]),
         evidence=evidence,
         embeddings=np.zeros((0, 0), np.float32),
         owners=np.zeros(0, np.int64),

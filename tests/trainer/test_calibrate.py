@@ -28,7 +28,7 @@ def held_out():
         groups=np.array([f"g{number}" for number in range(180)]),
         labs=np.array(["a", "b"] * 90),
         classes=CLASSES,
-        paths=np.array([f"{number}.png" for number in range(180)]),
+        names=np.array([f"{number}.png" for number in range(180)]),
         evidence=evidence,
         embeddings=np.zeros((180, 2), np.float32),
         owners=np.arange(180),

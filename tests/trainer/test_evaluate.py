@@ -55,7 +55,7 @@ def test_a_field_s_novelty_is_the_mean_of_its_cells_and_survives_joining():
         groups=np.array(["a", "b"]),
         labs=np.array(["l", "l"]),
         classes=("ALL", "normal"),
-        paths=np.array(["1.png", "2.png"]),
+        names=np.array(["1.png", "2.png"]),
         evidence=[Evidence((2.0, 0.0), 2), Evidence((0.0, 1.0), 1)],
         embeddings=np.array([[3, 4], [0, 0], [0, 2]], np.float32),
         owners=np.array([0, 0, 1]),

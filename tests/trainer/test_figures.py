@@ -29,7 +29,7 @@ def judged(cells, labels, labs=None, groups=None):
         groups=np.array(groups or [f"g{number}" for number in range(len(labels))]),
         labs=np.array(labs or ["lab"] * len(labels)),
         classes=("ALL", "normal"),
-        paths=np.array([f"{number}.png" for number in range(len(labels))]),
+        names=np.array([f"{number}.png" for number in range(len(labels))]),
         evidence=[Evidence(tuple(row), 10) for row in cells],
         embeddings=np.zeros((len(labels), 2), np.float32),
         owners=np.arange(len(labels)),

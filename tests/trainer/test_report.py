@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -102,7 +103,7 @@ def shown(manifest_file, network):
         groups=np.array([source.group for source in sources]),
         labs=np.array([source.lab for source in sources]),
         classes=CLASSES,
-        paths=np.array([str(source.path) for source in sources]),
+        names=np.array([str(source.path) for source in sources]),
         evidence=evidence,
         embeddings=np.zeros((len(labels), 2), np.float32),
         owners=np.arange(len(labels)),
@@ -114,7 +115,7 @@ def shown(manifest_file, network):
 
 def test_the_sheet_shows_the_surest_the_least_sure_and_the_wrong(shown):
     found = dict(sheet.rows(shown, 0.5, 32))
-    names = [Path(path).name for path in shown.judged.paths.tolist()]
+    names = [Path(path).name for path in shown.judged.names.tolist()]
     assert list(found)[:3] == [f"most certain of {label}, a group once" for label in CLASSES]
     assert [picture.path for picture in found["least certain"]] == names[: sheet.EACH]
     (wrong,) = found["wrong, the most certain first"]
@@ -146,7 +147,7 @@ def test_a_field_is_shown_finer_than_the_network_sees_it(tmp_path):
         groups=np.array(["g"]),
         labs=np.array(["lab"]),
         classes=CLASSES,
-        paths=np.array([str(source.path)]),
+        names=np.array([str(source.path)]),
         evidence=[Evidence((1.0, 0.0, 0.0), 1)],
         embeddings=np.zeros((1, 2), np.float32),
         owners=np.zeros(1, np.int64),
@@ -159,8 +160,24 @@ def test_a_field_is_shown_finer_than_the_network_sees_it(tmp_path):
     assert cv2.imdecode(np.frombuffer(picture.jpeg, np.uint8), cv2.IMREAD_COLOR).shape == (360, 480, 3)
 
 
+def test_of_a_picture_with_two_regions_each_field_is_shown_by_its_own(shown, network):
+    source = shown.sources[0]
+    regions = [manifest.Roi(0, 0, 320, 240), manifest.Roi(0, 0, 160, 240)]
+    sources = tuple(replace(source, roi=roi) for roi in regions)
+    judged = shown.judged.where(np.arange(len(shown.judged.labels)) < 2)
+    judged = replace(judged, labels=np.zeros(2, np.int64), names=np.array([each.name for each in sources]))
+    decided = figures.decided(judged, None, [DECISION] * 2)
+    found = dict(sheet.rows(Shown("test", judged, decided, (network,), np.zeros(2, np.int64), sources), 0.5, 32))
+    shapes = [
+        cv2.imdecode(np.frombuffer(picture.jpeg, np.uint8), cv2.IMREAD_COLOR).shape[1::-1]
+        for picture in found["least certain"]
+    ]
+    surest = decided.probabilities.max(axis=1)
+    assert shapes == [(regions[field].width, regions[field].height) for field in np.argsort(surest, kind="stable")]
+
+
 def test_a_picture_that_is_gone_is_left_out(shown):
-    shown.judged.paths[0] = "gone.png"
+    shown.judged.names[0] = "gone.png"
     sources = (manifest.LabelledField(Path("gone.png"), "ALL", "g", "l", 0.5), *shown.sources)
     gone = Shown("test", shown.judged, shown.decided, shown.networks, shown.judges, sources)
     assert "wrong, the most certain first" not in dict(sheet.rows(gone, 0.5, 32))

@@ -28,7 +28,7 @@ def validated():
         groups=np.array([f"g{number // 10}" for number in range(40)]),
         labs=np.array(["a"] * 40),
         classes=("ALL", "normal"),
-        paths=np.array([f"{number}.png" for number in range(40)]),
+        names=np.array([f"{number}.png" for number in range(40)]),
         evidence=evidence,
         embeddings=np.zeros((0, 2), np.float32),
         owners=np.zeros(0, np.int64),

@@ -31,8 +31,10 @@ class FieldSeen(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    path, label, group, lab : str
-        The field.
+    path : str
+        Name of the field: its picture's path, and its region of interest if it has one.
+    label, group, lab : str
+        Whence it is.
     fold : int
         Which network judged it, from 0.
     cells : Evidence
@@ -124,7 +126,7 @@ def of_validated(name: str, title: str, key: str, settings: Settings, validated:
             zip(
                 *(
                     each.tolist()
-                    for each in (own.paths, own.labels, own.groups, own.labs, validated.folds, validated.novelty)
+                    for each in (own.names, own.labels, own.groups, own.labs, validated.folds, validated.novelty)
                 ),
                 strict=True,
             )

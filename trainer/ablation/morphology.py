@@ -216,7 +216,7 @@ def _judged(given: Measured, evidence: list[Evidence]) -> Judged:
         groups=np.array([field.group for field in fields]),
         labs=np.array([field.lab for field in fields]),
         classes=given.classes,
-        paths=np.array([field.path for field in fields]),
+        names=np.array([field.path for field in fields]),
         evidence=evidence,
         embeddings=np.zeros((0, 0), np.float32),
         owners=np.zeros(0, np.int64),

@@ -7,7 +7,6 @@ and granules; and the tint is weak, since they judge the stain too.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -111,12 +110,12 @@ def rows(shown: Shown, um_per_px: float, tile_px: int) -> list[tuple[str, list[P
     }
     chosen["least certain"] = order[::-1][:EACH]
     chosen["wrong, the most certain first"] = order[(called != judged.labels)[order]][: 2 * EACH]
-    by_path = {str(source.path): source for source in shown.sources}
+    by_name = {source.name: source for source in shown.sources}
     drawn = {
         name: [
             picture
             for field in fields.tolist()
-            if (picture := _picture(shown, field, probabilities[field], by_path, um_per_px, tile_px))
+            if (picture := _picture(shown, field, probabilities[field], by_name, um_per_px, tile_px))
         ]
         for name, fields in chosen.items()
     }
@@ -132,13 +131,12 @@ def _picture(
     shown: Shown,
     field: int,
     probabilities: NDArray[np.float64],
-    by_path: dict[str, LabelledField],
+    by_name: dict[str, LabelledField],
     um_per_px: float,
     tile_px: int,
 ) -> Picture | None:
-    judged, path = shown.judged, str(shown.judged.paths[field])
+    judged, source = shown.judged, by_name[str(shown.judged.names[field])]
     try:
-        source = by_path[path]
         taken = pictures.read(source)
         prepared = prepare(taken, source.um_per_px, um_per_px)
         fine_um_per_px = max(source.um_per_px, taken.shape[1] * source.um_per_px / _WIDTH_PX)
@@ -162,7 +160,7 @@ def _picture(
     caption += ")" if shown.decided.novelty is None else f", novelty {shown.decided.novelty[field]:.2f})"
     barred = with_scale_bar(fine, fine_um_per_px)
     jpeg = cv2.imencode(".jpg", barred, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
-    return Picture(jpeg, caption, Path(path).name)
+    return Picture(jpeg, caption, source.path.name)
 
 
 def heat(
