@@ -108,9 +108,17 @@ def _folds(fields: Fields) -> NDArray[np.int64]:
             if len(np.unique(units[own])) == 1:
                 units[own] = finer[own]
     names, first, unit = np.unique(units, return_index=True, return_inverse=True)
-    turn = np.empty(len(names), np.int64)
-    turn[np.argsort(fields.labels[first], kind="stable")] = np.arange(len(names))
-    return np.asarray(turn[unit] % FOLDS, np.int64)
+    folds, turn = np.empty(len(names), np.int64), 0
+    homes: dict[int, set[int]] = {label: set() for label in np.unique(fields.labels).tolist()}
+    for each in np.argsort(fields.labels[first], kind="stable").tolist():
+        # Of a class in groups of several classes the first two are not dealt one after the other.
+        own = [homes[label] for label in np.unique(fields.labels[unit == each]).tolist()]
+        turn = next((later for later in range(turn, turn + FOLDS) if {later % FOLDS} not in own), turn)
+        folds[each] = turn % FOLDS
+        for home in own:
+            home.add(turn % FOLDS)
+        turn += 1
+    return folds[unit]
 
 
 def _whitening(embeddings: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -72,6 +72,8 @@ def test_a_class_of_one_group_is_known_and_does_not_widen_what_is_known():
         (["a", "a", "a", "b", "b", "b"], [0, 0, 0, 1, 1, 1]),
         (["a", "b"], [0, 1]),
         (["a", "a", "b", "c"], [0, 1, 1, 0]),
+        # The groups of the second class are the first's first and sixth.
+        ([*"abcdefgh", "a", "f"], [0] * 8 + [1] * 2),
     ],
 )
 def test_groups_stay_whole_where_a_class_has_two_and_no_class_is_left_out_whole(groups, classes):
