@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from convert import graph
+from edge import verdict
 from edge.model import runtime as _runtime
 from edge.model import signature
 from edge.model.bundle import Bundle
@@ -29,7 +30,15 @@ def differences(one: Bundle, other: Bundle) -> Iterator[Difference]:
     ------
     tuple of str
         What, before, after; nothing for two bundles of the same content.
+
+    Raises
+    ------
+    BundleCorrupt
+        When the signature of one is not of its parts.
     """
+    for each in (one, other):
+        if each.signature is not None:
+            signature.verify(each.signature, each.sums, str(each.path))
     first, second = (_flat(msgspec.to_builtins(each.description)) for each in (one, other))
     for name in dict.fromkeys([*first, *second]):
         if first.get(name) != second.get(name):
@@ -45,6 +54,7 @@ def differences(one: Bundle, other: Bundle) -> Iterator[Difference]:
         if kind in one.networks and kind in other.networks:
             yield from _networks(kind, one.networks[kind], other.networks[kind])
     yield from _decisions(one, other)
+    yield from _other_parts(one, other)
 
 
 def _flat(value: Any, name: str = "") -> dict[str, str]:
@@ -83,6 +93,24 @@ def _decisions(one: Bundle, other: Bundle) -> Iterator[Difference]:
         same = float((logits[0].argmax(axis=1) == logits[1].argmax(axis=1)).mean())
         told = f"same class on {100 * same:.1f}% of {len(tiles)} self-test tiles"
         yield f"{kind} decisions", "–", f"{told}, largest difference of a logit {difference:.3f}"
+
+
+def _other_parts(one: Bundle, other: Bundle) -> Iterator[Difference]:
+    before, after = (np.vstack([each.novelty_mean[None], each.novelty_whitening]) for each in (one, other))
+    if not np.array_equal(before, after):
+        yield "novelty", _novelty(one), _novelty(other)
+    if not np.array_equal(one.selftest_tiles, other.selftest_tiles):
+        yield "self-test", f"{len(one.selftest_tiles)} tiles", f"{len(other.selftest_tiles)} tiles, others"
+    if one.parity != other.parity:
+        yield "report of the conversion", f"{len(one.parity)} bytes", f"{len(other.parity)} bytes, others"
+
+
+def _novelty(bundle: Bundle) -> str:
+    """Say how far from what it knows a bundle finds its own self-test tiles, taken for one field."""
+    network = _runtime.load(next(iter(bundle.networks.values())), len(bundle.description.classes))
+    embeddings = network.run(bundle.selftest_tiles).embeddings
+    found = verdict.novelty(embeddings, bundle.novelty_mean, bundle.novelty_whitening)
+    return f"{found:.3f} for its own self-test tiles, refused over 1"
 
 
 def _fit(one: Bundle, other: Bundle) -> bool:

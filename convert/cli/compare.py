@@ -21,7 +21,7 @@ Example:
 @click.argument("other", type=click.Path(path_type=Path))
 @json_option
 def command(one: Path, other: Path, as_json: bool) -> None:
-    """Say what changed from ONE bundle to the OTHER: description, networks, decisions."""
+    """Say what changed from ONE bundle to the OTHER: description, networks, decisions, novelty, report."""
     from convert.difference import differences
     from edge.model import bundle as bundles
 

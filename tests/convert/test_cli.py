@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from convert import keys
 from convert.cli import main
 from edge import RESEARCH_USE_ONLY
 from edge.model import bundle as bundles
@@ -135,8 +137,6 @@ def test_verify_repeats_the_self_tests_and_compares_on_fields(whole, drawn_field
 @pytest.fixture
 def one_type(whole, tmp_path):
     """Pack int8 alone; ``parity`` changes what it says of its conversion."""
-    from dataclasses import replace
-
     import msgspec
 
     bundle = whole[0]
@@ -181,8 +181,6 @@ def test_a_report_that_is_none_is_one_line(one_type, parity):
 
 
 def test_verify_ends_with_the_code_of_a_failed_self_test(whole, tmp_path):
-    from dataclasses import replace
-
     bundle = whole[0]
     wrong = {**bundle.selftest_logits, "float16": bundle.selftest_logits["float16"] + 1}
     bundles.write(replace(bundle, selftest_logits=wrong), tmp_path / "wrong.wbc")
@@ -222,6 +220,26 @@ def test_compare_says_what_changed_and_nothing_of_equal_bundles(whole, tmp_path)
         json.loads(line)["what"] == "name"
         for line in told("compare", path, shelf.find(None), "--json").stdout.splitlines()
     )
+
+
+def test_compare_says_that_another_threshold_refuses_and_that_parts_beside_the_networks_are_others(whole, tmp_path):
+    path, bundle = whole[0].path, bundles.read(whole[0].path)
+    bundles.write(replace(bundle, novelty_whitening=2 * bundle.novelty_whitening), tmp_path / "strict.wbc")
+    lines = [json.loads(line) for line in told("compare", path, tmp_path / "strict.wbc", "--json").stdout.splitlines()]
+    assert [line["what"] for line in lines] == ["novelty"]
+    before, after = (float(lines[0][side].split()[0]) for side in ("before", "after"))
+    assert after == pytest.approx(2 * before, abs=0.002)
+    bundles.write(replace(bundle, parity=b""), tmp_path / "silent.wbc")
+    assert "report of the conversion: " in told("compare", path, tmp_path / "silent.wbc").stdout
+
+
+def test_compare_names_no_signer_whose_signature_is_of_other_parts(whole, tmp_path):
+    told("keygen", tmp_path / "maker.key", "--name", "maker")
+    sign = keys.signer(tmp_path / "maker.key")
+    bundles.write(whole[0], tmp_path / "forged.wbc", lambda sums: sign(sums + b"other"))
+    forged = told("compare", whole[0].path, tmp_path / "forged.wbc")
+    assert forged.exit_code == 32
+    assert "its signature is not of these parts" in forged.stderr
 
 
 def test_export_says_what_it_wrote(whole, tmp_path):
