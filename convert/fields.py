@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ class Fields:
         Shape (fields,), text, what was never split between training and testing.
     whole : bool
         The tiles of a field are together; else each counts as a field of its own, as in runs of earlier versions.
+    unreadable : tuple of str
+        Why pictures of the manifest are not among them, a line each.
     """
 
     tiles: NDArray[np.uint8]
@@ -58,6 +61,7 @@ class Fields:
     labs: NDArray[np.str_]
     groups: NDArray[np.str_]
     whole: bool = True
+    unreadable: tuple[str, ...] = ()
 
 
 def held_out(folder: Path, run: _run.Run) -> Fields:
@@ -152,12 +156,13 @@ def cut(
     Raises
     ------
     DataError
-        When a label is no class of the model, over 2% of the pictures are unreadable, or no tile is left.
+        When a label is no class of the model, a picture is missing, over 2% are unreadable, or no tile is left.
     """
     if unknown := sorted({source.label for source in sources} - set(description.classes)):
         raise DataError(
             "the manifest", f"labels a field {unknown[0]!r}", f"The classes are {', '.join(description.classes)}"
         )
+    manifest.require_there(source.path for source in sources)
     tiles, kept, unreadable = [], [], []
     for done, source in enumerate(sources, start=1):
         progress(done, len(sources))
@@ -178,13 +183,14 @@ def cut(
     owners = np.repeat(np.arange(len(tiles)), [len(part) for part in tiles])
     classes = np.array([description.classes.index(source.label) for source in kept])
     labs, groups = (np.array([getattr(source, name) for source in kept]) for name in ("lab", "group"))
-    return Fields(np.concatenate(tiles), classes[owners], owners, classes, labs, groups)
+    return Fields(np.concatenate(tiles), classes[owners], owners, classes, labs, groups, unreadable=tuple(unreadable))
 
 
 def calibration(
     path: Path,
     description: Description,
     tested_groups: Collection[str],
+    tested: Sequence[LabelledField] = (),
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Fields:
     """Cut the fields that a network is calibrated on from a manifest.
@@ -197,6 +203,8 @@ def calibration(
         The model's.
     tested_groups : collection of str
         Groups that the network is tested on, none of which may be in the manifest.
+    tested : sequence of LabelledField
+        Fields that it is tested on; neither their groups nor their pictures, by whatever path, may be in it.
     progress : callable
         Called with how many fields are done, and of how many.
 
@@ -208,7 +216,7 @@ def calibration(
     Raises
     ------
     CalibrationRefused
-        When the manifest is empty, has one class only, or has a group of the test part.
+        When the manifest is empty, has one class only, or has a group or a picture of the test part.
     DataError
         When it cannot be read.
     """
@@ -219,10 +227,17 @@ def calibration(
         raise CalibrationRefused(
             f"calibration {path}", f"has the class {sources[0].label!r} only", "Name fields of all"
         )
-    if leaked := sorted({source.group for source in sources} & set(tested_groups)):
+    # One slide may have two names, and a picture has one.
+    groups, pictures = (
+        {*tested_groups, *(each.group for each in tested)},
+        {os.path.realpath(each.path) for each in tested},
+    )
+    leaked = sorted(f"group {source.group!r}" for source in sources if source.group in groups)
+    leaked += [f"{source.path}" for source in sources if os.path.realpath(source.path) in pictures]
+    if leaked:
         raise CalibrationRefused(
             f"calibration {path}",
-            f"has group {leaked[0]!r} of the test part",
+            f"has {leaked[0]} of the test part",
             "What is calibrated on must not be tested on: leave the test part's groups out",
         )
     return cut(sources, description, progress)

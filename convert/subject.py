@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,7 @@ from convert.network import Network, Preprocessing
 from convert.report import GIVEN, HELD_OUT, TRAINING
 from edge import RESEARCH_USE_ONLY, __version__, manifest
 from edge.errors import BundleCorrupt, ConfigurationError
+from edge.manifest import LabelledField
 from edge.model import description as _description
 from edge.model import run as _run
 from edge.model.description import FORMAT, Description, Tiling, Training
@@ -128,12 +129,12 @@ def of_run(folder: Path, calibration: Path | None, data: Path | None, progress: 
     except (OSError, UnicodeDecodeError) as error:
         raise BundleCorrupt(f"run {folder}", f"{_run.CARD} is missing or damaged: {error}", "Train it again") from error
     description = _described(run)
-    fields = _fields.held_out(folder, run) if data is None else _cut(data, description, progress, "comparison")
-    tested = {*run.training.held_out_groups, *(fields.groups.tolist() if data is not None else ())}
+    tested = manifest.read([data]) if data is not None else []
+    fields = _cut(tested, description, progress) if data is not None else _fields.held_out(folder, run)
     representative = (
         _fields.run_tiles(folder, _run.CALIBRATION, run.tiling)
         if calibration is None
-        else _fields.balanced(_calibration(calibration, description, tested, progress))
+        else _fields.balanced(_calibration(calibration, description, run.training.held_out_groups, tested, progress))
     )
     progress("loading the network")
     network = _network.load(folder / _run.NETWORK)
@@ -204,8 +205,9 @@ def of_network(path: Path, told: Foreign, calibration: Path, data: Path, progres
     except BundleCorrupt as error:
         raise ConfigurationError(f"network {path}", error.why, "Correct what you said of it") from error
     _check_classes(network, path, told.classes)
-    fields = _cut(data, description, progress, "comparison")
-    known = _calibration(calibration, description, set(fields.groups.tolist()), progress)
+    tested = manifest.read([data])
+    fields = _cut(tested, description, progress)
+    known = _calibration(calibration, description, (), tested, progress)
     representative = _fields.balanced(known)
     _check(network, path, told.classes, representative)
     card = (
@@ -258,12 +260,25 @@ def _described(run: _run.Run) -> Description:
     return _description.decode(_description.encode(description), run.name)
 
 
-def _cut(path: Path, description: Description, progress: Progress, what: str) -> Fields:
-    return _fields.cut(manifest.read([path]), description, _counted(progress, what))
+def _cut(sources: Sequence[LabelledField], description: Description, progress: Progress) -> Fields:
+    return _told(_fields.cut(sources, description, _counted(progress, "comparison")), progress)
 
 
-def _calibration(path: Path, description: Description, tested: Collection[str], progress: Progress) -> Fields:
-    return _fields.calibration(path, description, tested, _counted(progress, "calibration"))
+def _calibration(
+    path: Path,
+    description: Description,
+    held_out_groups: Collection[str],
+    tested: Sequence[LabelledField],
+    progress: Progress,
+) -> Fields:
+    told = _counted(progress, "calibration")
+    return _told(_fields.calibration(path, description, held_out_groups, tested, told), progress)
+
+
+def _told(fields: Fields, progress: Progress) -> Fields:
+    for why in fields.unreadable:
+        progress(f"left out: {why}")
+    return fields
 
 
 def _counted(progress: Progress, what: str) -> Callable[[int, int], None]:

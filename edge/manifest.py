@@ -215,6 +215,30 @@ def is_there(path: Path) -> bool:
         return False
 
 
+def require_there(paths: Iterable[Path]) -> None:
+    """Refuse a manifest that names files that are not there: no damage, which is borne, but a mistake.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Pictures, and masks where they are looked at.
+
+    Raises
+    ------
+    DataError
+        When one is missing, with the first ones' names.
+    """
+    named = dict.fromkeys(paths)
+    missing = [path for path in named if not is_there(path)]
+    if missing:
+        first = ", ".join(map(str, missing[:3])) + (", …" if len(missing) > 3 else "")
+        raise DataError(
+            f"{len(missing)} of {len(named)} files of the manifest",
+            f"not found: {first}",
+            "Paths are relative to the manifest's folder",
+        )
+
+
 def crop(picture: Picture, roi: Roi | None, path: Path) -> Picture:
     """Cut out a region of interest.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from edge import durable
 from edge.errors import OutputError
-from edge.manifest import MASKS, OPTIONAL, REQUIRED, LabelledField, Roi, is_there, mask_beside, read
+from edge.manifest import MASKS, OPTIONAL, REQUIRED, LabelledField, Roi, is_there, mask_beside, read, require_there
 from edge.result import INDETERMINATE
 from trainer.errors import DataError
 
@@ -167,7 +167,7 @@ def fingerprint(fields: Sequence[LabelledField]) -> str:
 
 
 def require_files(fields: Iterable[LabelledField]) -> None:
-    """Refuse a data set whose manifest names files that are not there: no damage, which is borne, but a mistake.
+    """Refuse a data set whose manifest names pictures or masks that are not there.
 
     Parameters
     ----------
@@ -179,12 +179,4 @@ def require_files(fields: Iterable[LabelledField]) -> None:
     DataError
         When a picture or a mask is missing, with the first ones' names.
     """
-    named = dict.fromkeys(path for field in fields for path in (field.path, *field.masks.values()))
-    missing = [path for path in named if not is_there(path)]
-    if missing:
-        first = ", ".join(map(str, missing[:3])) + (", …" if len(missing) > 3 else "")
-        raise DataError(
-            f"{len(missing)} of {len(named)} files of the manifest",
-            f"not found: {first}",
-            "Paths are relative to the manifest's folder",
-        )
+    require_there(path for field in fields for path in (field.path, *field.masks.values()))

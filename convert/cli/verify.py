@@ -73,6 +73,8 @@ def command(context: click.Context, /, bundle: Path, data: Path | None, as_json:
         with only_our_lines():
             cut = fields.cut(manifest.read([data]), found.description)
             compared = verify.on_fields(found, cut)
+        for why in cut.unreadable:
+            say(f"left out: {why}")
         _tell(compared, made, data, as_json)
         if refused := _refusal(context, compared, made, budget):
             raise refused

@@ -104,6 +104,27 @@ def test_a_calibration_set_of_the_test_part_is_refused_as_a_leak(drawn_fields, d
     assert refused.value.exit_code == 71
 
 
+def test_a_picture_that_is_tested_on_calibrates_nothing_under_the_name_of_another_group(drawn_fields, description):
+    renamed = drawn_fields.with_name("renamed.csv")
+    text = drawn_fields.read_text(encoding="utf-8")
+    renamed.write_text(text.replace("-0,lab", "-8,lab").replace("-1,lab", "-9,lab"), encoding="utf-8")
+    tested = [source for source in read([drawn_fields]) if source.group == "MM-1"]
+    with pytest.raises(CalibrationRefused, match=r"has .*MM-1\.png of the test part"):
+        fields.calibration(renamed, description, (), tested)
+
+
+def test_a_picture_that_is_not_there_is_refused_and_a_damaged_one_is_told(drawn_fields, description):
+    head, *rows = drawn_fields.read_text(encoding="utf-8").splitlines()
+    (drawn_fields.parent / "damaged.png").write_bytes(b"no picture")
+    for name, more in {"gone.csv": "gone.png,ALL,g,l,0.5", "damaged.csv": "damaged.png,ALL,g,l,0.5"}.items():
+        lines = [head, *rows * 9, more]
+        (drawn_fields.parent / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"1 of 7 files of the manifest: not found: .*gone\.png"):
+        fields.cut(read([drawn_fields.parent / "gone.csv"]), description)
+    (why,) = fields.cut(read([drawn_fields.parent / "damaged.csv"]), description).unreadable
+    assert "damaged.png" in why
+
+
 def test_a_calibration_set_that_is_empty_or_of_one_class_is_refused(part_of, description):
     with pytest.raises(CalibrationRefused, match="has no field"):
         fields.calibration(part_of("none.csv"), description, ())
