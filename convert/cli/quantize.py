@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from edge import RESEARCH_USE_ONLY
 from edge.cli.options import Number, json_option
 from edge.cli.output import say, write, write_json
 from edge.cli.program import only_our_lines
-from edge.errors import ConfigurationError
+from edge.errors import ConfigurationError, OutputError
 
 if TYPE_CHECKING:
     from convert.report import Parity
@@ -35,6 +36,9 @@ better ranges, worst layers in float32, fine-tuning; or refused, and no bundle i
 """
 
 _KINDS = ("int8", "float16", "float32", "dynamic")
+_OF_ELSEWHERE = ("classes", "um_per_px", "name", "licence", "scale", "mean", "rgb", "strategy")
+"""Parameters that a network from elsewhere has, and a run has in itself."""
+
 _MANIFEST = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -126,7 +130,10 @@ def _mean(context: click.Context, option: click.Parameter, value: str) -> tuple[
 )
 @click.option("--verbose", is_flag=True, help="Show what TensorFlow says.")
 @json_option
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     source: Path,
     out: Path,
     kinds: tuple[Any, ...],
@@ -147,6 +154,11 @@ def command(
     is_run = source.is_dir() and not (source / "saved_model.pb").exists()
     if not is_run:
         _require_what_a_run_would_say(options, calibration, data)
+    else:
+        _refuse_what_a_run_says(context, source)
+    for written in (out, report):
+        if written is not None and not written.absolute().parent.is_dir():
+            raise OutputError(f"file {written}", "there is no such folder", "Make it, or choose another")
     if (backend := os.environ.get("KERAS_BACKEND", "tensorflow")) != "tensorflow":
         raise ConfigurationError(
             f"KERAS_BACKEND={backend}", "networks are converted under tensorflow only", "Leave KERAS_BACKEND away"
@@ -171,6 +183,13 @@ def command(
         subject = _subject(source, is_run, options, calibration, data, progress)
         bundle, parity = quantize(subject, out, plan, progress)
     _tell(out, bundle.identity, parity, as_json)
+
+
+def _refuse_what_a_run_says(context: click.Context, source: Path) -> None:
+    for option in context.command.params:
+        if option.name in _OF_ELSEWHERE and context.get_parameter_source(option.name) is not ParameterSource.DEFAULT:
+            said = f"{source} is taken for a run of the trainer, which says that itself"
+            raise click.BadParameter(said, param_hint=option.opts[0])
 
 
 def _require_what_a_run_would_say(options: dict[str, Any], calibration: Path | None, data: Path | None) -> None:

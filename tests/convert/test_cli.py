@@ -114,6 +114,24 @@ def test_wrong_usage_is_refused(run_folder, wrong):
     assert told("quantize", run_folder, *wrong).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "option", [["--name", "x"], ["--licence", "MIT"], ["--rgb"], ["--mean", "0"], ["--tiles", "grid"]]
+)
+def test_what_a_run_says_itself_is_not_taken_from_an_option_without_a_word(run_folder, tmp_path, option):
+    result = told("quantize", run_folder, "--out", tmp_path / "x.wbc", *option)
+    assert result.exit_code == 2
+    assert f"Invalid value for {option[0]}: {run_folder} is taken for a run of the trainer" in result.output
+
+
+@pytest.mark.parametrize("option", ["--out", "--report"])
+def test_a_folder_that_is_not_there_is_said_before_anything_is_converted(run_folder, tmp_path, option):
+    missing, there = tmp_path / "missing" / "x.wbc", tmp_path / "x.wbc"
+    result = told("quantize", run_folder, *(("--out", there) if option != "--out" else ()), option, missing)
+    assert result.exit_code == 50
+    assert result.stderr == f"convert: file {missing}: there is no such folder. Make it, or choose another\n"
+    assert not there.exists()
+
+
 def test_a_network_from_elsewhere_needs_what_a_run_would_say(run_folder, tmp_path):
     result = told("quantize", run_folder / "network.keras", "--out", tmp_path / "x.wbc", "--classes", "ALL,MM,normal")
     assert result.exit_code == 2
