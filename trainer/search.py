@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 import optuna
+from sqlalchemy.exc import SQLAlchemyError
 
 from edge import durable
 from edge.errors import OutputError
@@ -113,6 +114,10 @@ def search(
         raise OutputError(
             f"folder {out}", error.strerror or str(error), "Free some space, or choose another"
         ) from error
+    except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
+        # Optuna says something of its own, and SQLite's reason stands behind it.
+        said = str(error.__cause__ or error).splitlines()[0]
+        raise OutputError(f"search {out}", said, "Free some space, or choose another folder") from error
     progress("trials", trials, trials)
     return _best(study, settings)
 
@@ -190,9 +195,11 @@ def _require_whole(out: Path) -> None:
 
 def _study(out: Path, found: Dataset, parts: Parts, settings: Settings) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(storage=f"sqlite:///{out / STORAGE}", study_name="settings", load_if_exists=True)
+    # Not by its address: in that a question mark in a folder's name would end the path.
+    storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": lambda: sqlite3.connect(out / STORAGE)})
+    study = optuna.create_study(storage=storage, study_name="settings", load_if_exists=True)
     # Another seed each time it goes on: with the same it would try again what it has tried.
-    study.sampler = optuna.samplers.TPESampler(seed=settings.seed + len(study.get_trials(deepcopy=False)))
+    study.sampler = optuna.samplers.TPESampler(seed=(settings.seed + len(study.get_trials(deepcopy=False))) % 2**32)
     decides = {
         _DIGEST: found.digest,
         _BASE: msgspec.json.encode(settings).decode(),

@@ -7,6 +7,7 @@ from dataclasses import replace
 import optuna
 import pytest
 
+from edge.errors import OutputError
 from trainer import search, settings
 from trainer.errors import DataError
 from trainer.search import BEST, STORAGE
@@ -33,6 +34,25 @@ def test_a_search_goes_on_and_keeps_the_best(manifest_file, tmp_path, quick_trai
     assert again.loss == min(abs(tried.augmentation.restain - 0.8) for tried, _ in measured)
     assert settings.read(tmp_path / BEST) == again.settings
     assert len({tried.learning_rate for tried, _ in measured}) == 8
+
+
+def test_a_search_lies_in_the_folder_that_is_named_whatever_it_is_called(
+    manifest_file, tmp_path, quick_training, measured
+):
+    out = tmp_path / "which settings? 100%"
+    search.search([manifest_file], out, quick_training, trials=1, folds=2)
+    assert sorted(path.name for path in out.iterdir()) == [BEST, STORAGE]
+    assert search.search([manifest_file], out, quick_training, trials=1, folds=2).trials == len(measured) == 1
+
+
+def test_a_full_disk_is_said_by_what_it_is(manifest_file, tmp_path, quick_training, measured, monkeypatch):
+    def full(*_):
+        raise optuna.exceptions.StorageInternalError("An exception is raised") from OSError("database or disk is full")
+
+    monkeypatch.setattr(optuna.Study, "tell", full)
+    with pytest.raises(OutputError, match=r"search .*: database or disk is full") as refused:
+        search.search([manifest_file], tmp_path, quick_training, trials=1, folds=2)
+    assert refused.value.exit_code == 50
 
 
 def test_a_trial_that_was_stopped_counts_as_none(manifest_file, tmp_path, quick_training, measured):
