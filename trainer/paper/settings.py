@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edge.errors import ConfigurationError
 from edge.vision import scale
+from trainer import bounds
 from trainer.networks import vgg16
 from trainer.paper import lineup
 from trainer.paper.protocols import PROTOCOLS
@@ -39,7 +40,7 @@ class Settings:
     Raises
     ------
     ConfigurationError
-        When a name is unknown.
+        When a name is unknown, or the seed beyond its bounds.
     ScaleError
         When the scale is none of a microscope.
     """
@@ -65,5 +66,7 @@ class Settings:
             if unknown or not asked:
                 name = unknown[0] if unknown else "none"
                 raise ConfigurationError(f"{kind} {name!r}", f"there are {', '.join(there)}")
+        # scikit-learn takes no larger one, and each fold adds to it.
+        bounds.require(self, {"seed": (0, 2**31 - 1)})
         if self.um_per_px is not None:
             scale.check(self.um_per_px)

@@ -206,16 +206,24 @@ def _preparation(found: Comparison) -> str:
 
 
 def _confounded(found: Comparison) -> list[str]:
-    said = []
-    labs = {(data.name, label): set(labs) for data in found.data for label, labs in data.laboratories.items()}
-    for task in found.tasks:
-        apart = not set.intersection(*(labs[task.data, name] for name in task.classes))
-        where = "different laboratories" if apart else "one laboratory"
-        said.append(
-            f"- {task.title}: the classes come from **{where}**"
-            + (", so no figure of this task is one of the disease alone." if apart else ".")
-        )
-    return said
+    homes = {(data.name, label): set(labs) for data in found.data for label, labs in data.laboratories.items()}
+    return [f"- {task.title}: {_whence([homes[task.data, name] for name in task.classes])}" for task in found.tasks]
+
+
+def _whence(homes: Sequence[set[str]]) -> str:
+    """Say whether the classes, each with its laboratories, come from the same ones."""
+    shared, every = set.intersection(*homes), set.union(*homes)
+    if not shared:
+        where = "the classes come from **different laboratories**"
+        return f"{where}, so no figure of this task is one of the disease alone."
+    if shared == every:
+        same = "one laboratory" if len(shared) == 1 else f"the same {len(shared)} laboratories"
+        return f"the classes come from **{same}**."
+    only = ", ".join(sorted(every - shared))
+    return (
+        f"all classes come from **{', '.join(sorted(shared))}, but not all from {only}**: there what tells the "
+        "laboratory tells the class, so the figures of this task are not of the disease alone."
+    )
 
 
 def _table2(found: Comparison, task: Task, protocol: str) -> str:

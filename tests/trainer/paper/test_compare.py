@@ -90,7 +90,7 @@ def test_the_page_says_what_must_not_be_believed(comparison):
     page = (comparison[0] / "tables.md").read_text()
     assert RESEARCH_USE_ONLY in page
     assert "mean colour alone then separates the classes" in page
-    assert "ALL against MM: the classes come from **one laboratory**" in page
+    assert "ALL against MM: the classes come from **the same 2 laboratories**" in page
     assert "What the paper's protocol adds to accuracy, in points" in page
     assert "## Table 3" in page
     assert page.count("*control: shuffled labels*") == 3 + 1
@@ -251,6 +251,7 @@ def test_more_than_two_classes_are_a_task_too(one_control, manifest_file, tmp_pa
         (lambda _: True, ("--system", "resnet"), 2, "'resnet' is not one of"),
         (lambda _: True, ("--system", "vgg16", "--weights", "nowhere.h5"), 64, "nowhere.h5: no such file"),
         (lambda _: True, ("--um-per-px", 50), 3, "pixel size 50 um"),
+        (lambda _: True, ("--seed", 2**32), 2, "seed 4294967296: must be between 0 and"),
     ],
 )
 def test_a_mistake_is_one_line_and_its_own_exit_code(drawn, write_manifest, tmp_path, kept, options, code, said):
