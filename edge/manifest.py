@@ -106,7 +106,7 @@ class LabelledField:
 
     @property
     def name(self) -> str:
-        """The picture's path, and the region of interest where there is one: no two fields of a data set share it."""
+        """The picture's path, with the region of interest where there is one: what tells fields apart."""
         return str(self.path) if self.roi is None else f"{self.path}, roi {self.roi}"
 
     @property

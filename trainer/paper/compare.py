@@ -134,7 +134,7 @@ def compare(
         inflation=lines.inflation(outcomes, settings.seed),
     )
     with _writing(out):
-        pictures = figures.draw(outcomes, out / "figures")
+        pictures = figures.draw(outcomes, out / "figures", settings.seed)
         (out / "table2.csv").write_text(tables.table2_csv(found), encoding="utf-8")
         (out / "table3.csv").write_text(tables.table3_csv(found), encoding="utf-8")
         (out / "tables.md").write_text(tables.page(found), encoding="utf-8")

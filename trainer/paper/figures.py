@@ -30,7 +30,7 @@ SMOOTHED_STEPS = 20
 DOTS_PER_INCH = 110
 
 
-def draw(outcomes: Sequence[Outcome], folder: Path) -> dict[str, str]:
+def draw(outcomes: Sequence[Outcome], folder: Path, seed: int) -> dict[str, str]:
     """Draw the figures of every task.
 
     Parameters
@@ -39,6 +39,8 @@ def draw(outcomes: Sequence[Outcome], folder: Path) -> dict[str, str]:
         Of all systems and controls by all protocols.
     folder : Path
         Where the PNG files go; made.
+    seed : int
+        Seed of the resampling, as of the tables.
 
     Returns
     -------
@@ -54,18 +56,18 @@ def draw(outcomes: Sequence[Outcome], folder: Path) -> dict[str, str]:
     told = {}
     for task in dict.fromkeys(one.task for one in outcomes):
         ours = [one for one in outcomes if one.task == task]
-        for name, (figure, words) in _of_task(task, ours):
+        for name, (figure, words) in _of_task(task, ours, seed):
             path = folder / f"{task.slug}-{name}.png"
             figure.savefig(path, dpi=DOTS_PER_INCH, metadata={"Description": words, "Title": task.title})
             told[f"{folder.name}/{path.name}"] = words
     return told
 
 
-def _of_task(task: Task, outcomes: list[Outcome]) -> Iterator[tuple[str, tuple[Figure, str]]]:
+def _of_task(task: Task, outcomes: list[Outcome], seed: int) -> Iterator[tuple[str, tuple[Figure, str]]]:
     systems = [one for one in outcomes if not one.is_control]
     # No curve of those that read nothing, or what was dealt out at random: these are at chance.
     told_apart = [one for one in outcomes if not one.is_control or one.system in SHORTCUTS]
-    yield "accuracy", bars(task, outcomes)
+    yield "accuracy", bars(task, outcomes, seed)
     yield "confusion", matrices(task, systems)
     yield "roc", curves(task, told_apart, "ROC")
     yield "precision-recall", curves(task, told_apart, "precision-recall")
@@ -73,7 +75,7 @@ def _of_task(task: Task, outcomes: list[Outcome]) -> Iterator[tuple[str, tuple[F
         yield "loss", losses(task, systems)
 
 
-def bars(task: Task, outcomes: Sequence[Outcome]) -> tuple[Figure, str]:
+def bars(task: Task, outcomes: Sequence[Outcome], seed: int) -> tuple[Figure, str]:
     """Draw accuracy of systems and controls, a bar a protocol, with 95% intervals.
 
     Parameters
@@ -82,6 +84,8 @@ def bars(task: Task, outcomes: Sequence[Outcome]) -> tuple[Figure, str]:
         What was told apart.
     outcomes : sequence of Outcome
         Of that task.
+    seed : int
+        Seed of the resampling.
 
     Returns
     -------
@@ -97,7 +101,7 @@ def bars(task: Task, outcomes: Sequence[Outcome]) -> tuple[Figure, str]:
     width = 0.8 / len(protocols)
     for number, protocol in enumerate(protocols):
         figures_ = [
-            measures.with_intervals(one.confusions, 0)["accuracy"]
+            measures.with_intervals(one.confusions, seed)["accuracy"]
             for title in titles
             for one in outcomes
             if one.title == title and one.protocol == protocol

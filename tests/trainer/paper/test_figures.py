@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from matplotlib.container import BarContainer
 
-from trainer.paper import figures
+from trainer.paper import figures, lines
 from trainer.paper.results import Outcome, Part, Task
 
 TASK = Task("fields", ("ALL", "MM"))
@@ -50,11 +53,26 @@ def test_curves_of_controls_are_grey_and_named_as_such(outcomes, kind):
 
 
 def test_bars_of_controls_stand_on_grey_ground(outcomes):
-    figure, _ = figures.bars(TASK, outcomes)
+    figure, _ = figures.bars(TASK, outcomes, 0)
     (axes,) = figure.axes
     ground, *bars = axes.patches
     under = [ground.get_x() < bar.get_x() + bar.get_width() / 2 < ground.get_x() + ground.get_width() for bar in bars]
     assert under == [False, False, True, True]
+
+
+def test_intervals_of_bars_are_those_of_the_tables(outcomes):
+    rng = np.random.default_rng(0)
+    # Groups of many sizes, so that another seed draws another interval.
+    outcomes = [replace(one, groups=np.sort(rng.choice(list("abcdefgh"), 20))) for one in outcomes]
+    found = []
+    for seed in (0, 1):
+        (axes,) = figures.bars(TASK, outcomes, seed)[0].axes
+        (bars,) = (each for each in axes.containers if isinstance(each, BarContainer))
+        shown = [bound for (_, low), (_, high) in bars.errorbar[2][0].get_segments() for bound in (low, high)]
+        told = [lines.row(one, seed).figures["accuracy"] for one in outcomes]
+        assert shown == pytest.approx([100 * bound for one in told for bound in one[1:]])
+        found.append(shown)
+    assert found[0] != pytest.approx(found[1])
 
 
 def test_a_curve_is_drawn_of_every_shortcut_and_of_no_other_control(outcomes, tmp_path, monkeypatch):
@@ -66,6 +84,6 @@ def test_a_curve_is_drawn_of_every_shortcut_and_of_no_other_control(outcomes, tm
         return curves(task, shown, kind)
 
     monkeypatch.setattr(figures, "curves", seen)
-    told = figures.draw(outcomes, tmp_path / "figures")
+    told = figures.draw(outcomes, tmp_path / "figures", 0)
     assert drawn == {"ROC": ["svm", "tree", "colour"], "precision-recall": ["svm", "tree", "colour"]}
     assert all((tmp_path / path).is_file() for path in told)
