@@ -7,14 +7,17 @@ version never takes them up. A file is written beside its place and moved there,
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+from edge import durable
 from edge.errors import OutputError
 
 FOLDER = ".checkpoints"
+GOES_ON = "Free some space and run the same command again: it goes on from the last epoch that was kept"
 _SUFFIX = ".weights.h5"
 
 
@@ -55,13 +58,16 @@ class Checkpoints:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             network.save_weights(part, overwrite=True)
+            # Before the one that it takes the place of goes: a power cut must not leave neither.
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
             part.replace(place)
+            durable.sync_folder(self._folder)
             for old in self._found(stage).values():
                 if old != place:
                     old.unlink(missing_ok=True)
         except OSError as error:
-            remedy = "Free some space and run the same command again: it goes on from the last epoch that was kept"
-            raise OutputError(f"checkpoint {place}", _reason(error), remedy) from error
+            raise OutputError(f"checkpoint {place}", _reason(error), GOES_ON) from error
 
     def restore(self, network: Any, stage: str) -> int:
         """Bring a network to the last epoch kept of its stage.

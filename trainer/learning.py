@@ -13,16 +13,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from edge.errors import ConfigurationError
+from edge.errors import ConfigurationError, OutputError
 from trainer import stopping
 from trainer.cells import Cells
-from trainer.checkpoint import Checkpoints, stem
+from trainer.checkpoint import GOES_ON, Checkpoints, stem
 from trainer.errors import OutOfMemory, TrainingFailed
 from trainer.networks import NETWORKS
 from trainer.sampling import Batches
 from trainer.settings import Settings
 
 _NAMED = 3
+_FULL_DISK = "no space left on device"
 _SIGNS_OF_NO_MEMORY = ("resource_exhausted", "resourceexhausted", "out of memory", "outofmemory", "oom when allocating")
 
 
@@ -75,7 +76,7 @@ def train(cells: Cells, settings: Settings, stage: str, around: Surroundings) ->
     OutOfMemory
         When a batch does not fit; says which would.
     OutputError
-        When a checkpoint cannot be written.
+        When a checkpoint cannot be written, or a log.
     """
     keras.utils.set_random_seed(settings.seed)
     network, learner = _learner(settings, len(cells.classes))
@@ -102,6 +103,8 @@ def train(cells: Cells, settings: Settings, stage: str, around: Surroundings) ->
             learner.fit(batches, **epochs, shuffle=False, verbose=0, callbacks=callbacks)
         except Exception as error:
             # Each back end has an error of its own for this, and none of them a common base.
+            if _FULL_DISK in str(error).lower() and not isinstance(error, OutputError):
+                raise OutputError(f"logs {around.logs}", "No space left on device", GOES_ON) from error
             if not is_out_of_memory(error):
                 raise
             raise _too_large(settings, len(cells.classes)) from error
@@ -155,10 +158,13 @@ def is_out_of_memory(error: Exception) -> bool:
     Returns
     -------
     bool
-        True for ``MemoryError`` and for what TensorFlow, jax and torch raise.
+        True for ``MemoryError`` and for what TensorFlow, jax and torch raise. To TensorFlow a full disk is an exhausted
+        resource as well, and that is not meant.
     """
     said = f"{type(error).__name__} {error}".lower()
-    return isinstance(error, MemoryError) or any(sign in said for sign in _SIGNS_OF_NO_MEMORY)
+    return isinstance(error, MemoryError) or (
+        _FULL_DISK not in said and any(sign in said for sign in _SIGNS_OF_NO_MEMORY)
+    )
 
 
 def _learner(settings: Settings, classes: int) -> tuple[Any, Any]:

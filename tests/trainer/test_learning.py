@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import msgspec
@@ -148,6 +150,35 @@ def test_a_full_disk_at_a_checkpoint_is_said_and_the_last_one_stays(cells, three
     assert (tmp_path / FOLDER / "key" / "training.1.weights.h5").exists()
 
 
+def test_an_epoch_is_on_the_disk_before_the_one_before_it_is_removed(cells, three_epochs, tmp_path, monkeypatch):
+    folder, synced = tmp_path / FOLDER / "key", []
+
+    def fsync(descriptor):
+        synced.append((Path(f"/proc/self/fd/{descriptor}").readlink().name, {path.name for path in folder.iterdir()}))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    train(cells, three_epochs, "training", Surroundings(checkpoints=Checkpoints(tmp_path, "key")))
+    first, second = (f"training.{epoch}.weights.h5" for epoch in (1, 2))
+    assert (f"part-{second}", {first, f"part-{second}"}) in synced
+    assert ("key", {first, second}) in synced
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_for_the_logs_is_not_taken_for_full_memory(cells, three_epochs, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", disk], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        (disk / "full").write_bytes(bytes(4096))
+        with pytest.raises(OutputError, match="No space left on device") as refused:
+            train(cells, three_epochs, "training", Surroundings(logs=disk / "logs"))
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    assert refused.value.exit_code == 50
+
+
 def test_a_loss_that_is_no_number_names_step_and_pictures(cells, three_epochs):
     # Settings refuse such a rate: what a network blows up at without it cannot be told beforehand.
     much_too_fast = replace(three_epochs)
@@ -190,6 +221,8 @@ def test_out_of_memory_says_which_batch_would_fit(cells, quick_training, small_m
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 123 bytes."), True),
         (RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"), True),
         (ValueError("shapes do not fit"), False),
+        # As TensorFlow says it of a file.
+        (type("ResourceExhaustedError", (Exception,), {})("events.v2; No space left on device"), False),
     ],
 )
 def test_what_back_ends_say_of_memory_is_understood(error, expected):
