@@ -178,6 +178,9 @@ def _learner(settings: Settings, classes: int) -> tuple[Any, Any]:
     )
     average = {"use_ema": settings.weight_averaging > 0, "ema_momentum": settings.weight_averaging}
     optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-3, **average)
+    if settings.precision == "mixed_float16":
+        # Keras does it itself only for a model that is made under that policy; small gradients would be rounded to 0.
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     # Otherwise the first step makes its variables, and TensorFlow traces and compiles that step all over again.
     optimizer.build(learner.trainable_variables)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing)

@@ -237,6 +237,17 @@ def test_mixed_precision_gives_a_network_in_full_precision(cells, three_epochs):
     assert keras.config.dtype_policy().name == "float32"
 
 
+def test_gradients_too_small_for_16_bits_are_scaled_interrupted_or_not(cells, three_epochs, tmp_path):
+    half = replace(three_epochs, precision="mixed_float16", stop_on=("a1", "b2"))
+    scaled = [learning._learner(each, 2)[1].optimizer.scale_loss(1.0) for each in (half, three_epochs)]
+    assert float(scaled[0]) > 1000 * float(scaled[1])
+    whole = weights_of(train(cells, half, "training", Surroundings()))
+    kept = Checkpoints(tmp_path, "key")
+    with pytest.raises(Stopped):
+        train(cells, half, "training", Surroundings(stop_at(5), kept))
+    assert np.array_equal(weights_of(train(cells, half, "training", Surroundings(checkpoints=kept))), whole)
+
+
 @pytest.mark.parametrize("wrong", [{"precision": "int4"}, {"tile_px": 33}, {"devices": 0}, {"devices": 3, "batch": 32}])
 def test_settings_that_cannot_be_trained_with_are_refused_at_once(wrong):
     with pytest.raises(ConfigurationError):
