@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +69,7 @@ def extremes(seen: Seen) -> Range:
 
 
 def percentile(share: float) -> Chooser:
-    """Make a chooser of the range that holds a share of the values in the middle, in percent, such as 99.9."""
+    """Make a chooser of the range from a percentile at the low end to its like at the high one, such as the 99.9th."""
 
     def chosen(seen: Seen) -> Range:
         low, high = np.percentile(seen.values, [100 - share, share]).tolist()
@@ -139,36 +140,42 @@ def errors(exact: bytes, converted: bytes, tiles: NDArray[np.uint8]) -> tuple[La
     """
     one, other = _interpreter(exact), _interpreter(converted)
     places, others = _places(exact), _places(converted)
-    signal = dict.fromkeys(places.keys() & others.keys(), 0.0)
+    both = [
+        pair
+        for name, alike in places.items()
+        if len(alike) == len(others.get(name, ()))
+        for pair in zip(alike, others[name], strict=True)
+    ]
+    signal = {layer.index: 0.0 for layer, _ in both}
     noise = dict(signal)
     for tile in tiles:
         expected, found = _run(one, tile), _run(other, tile)
-        for name in signal:
-            values = expected[places[name]].values
-            signal[name] += float(np.square(values, dtype=np.float64).sum())
-            noise[name] += float(np.square(values - found[others[name]].values, dtype=np.float64).sum())
+        for layer, same in both:
+            values = expected[layer.index].values
+            signal[layer.index] += float(np.square(values, dtype=np.float64).sum())
+            noise[layer.index] += float(np.square(values - found[same.index].values, dtype=np.float64).sum())
     return tuple(
         LayerError(
             name=layer.name,
             operation=layer.operation,
             tensor=layer.tensor,
-            sqnr_db=_decibels(signal[graph.key(layer.tensor)], noise[graph.key(layer.tensor)]),
+            sqnr_db=_decibels(signal[layer.index], noise[layer.index]),
         )
         for layer in graph.layers(exact)
-        if graph.key(layer.tensor) in signal
+        if layer.index in signal
     )
 
 
-def _places(network: bytes) -> dict[str, int]:
-    """Map the keys of layers' names to the numbers of their outputs: weights may be called as an output is.
+def _places(network: bytes) -> dict[str, list[graph.Layer]]:
+    """Map the keys of layers' names to the layers called so, in their order: some differ by a number alone.
 
     What computes a shape, for a reshaping layer to use, has no activation.
     """
-    return {
-        graph.key(layer.tensor): layer.index
-        for layer in graph.layers(network)
-        if layer.operation not in ("QUANTIZE", "DEQUANTIZE") and layer.dtype not in ("int32", "int64")
-    }
+    places: dict[str, list[graph.Layer]] = defaultdict(list)
+    for layer in graph.layers(network):
+        if layer.operation not in ("QUANTIZE", "DEQUANTIZE") and layer.dtype not in ("int32", "int64"):
+            places[graph.key(layer.tensor)].append(layer)
+    return places
 
 
 def _decibels(signal: float, noise: float) -> float:

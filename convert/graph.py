@@ -36,7 +36,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     name : str
         Name of the layer that it comes from.
     tensor : str
-        Name of its output; its :func:`key` is the same in every type of a network.
+        Name of its output; its :func:`key` is the same in every type of a network, and may be several layers'.
     index : int
         Number of its output among the tensors.
     operation : str

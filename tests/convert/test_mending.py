@@ -131,3 +131,19 @@ def test_what_computes_a_shape_is_no_layer_that_suffers(tmp_path):
     exact, quantized = (tflite.convert(network, kind, tiles) for kind in ("float32", "int8"))
     found = activations.errors(exact, quantized, tiles)
     assert {"RESHAPE", "CONV_2D"} <= {error.operation for error in found}
+
+
+def test_layers_whose_names_differ_by_a_number_have_each_its_own_error(tmp_path):
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(0)
+    shown = keras.Input((16, 16, 3))
+    x = layers.LayerNormalization()(layers.Conv2D(8, 3, 2)(layers.Rescaling(1 / 255)(shown)))
+    embedding = layers.GlobalAveragePooling2D()(layers.Activation("gelu")(x))
+    network = networks.of_keras(keras.Model(shown, [layers.Dense(3)(embedding), embedding]), tmp_path)
+    tiles = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
+    exact, quantized = (tflite.convert(network, kind, tiles) for kind in ("float32", "int8"))
+    found = {error.tensor: error.sqnr_db for error in activations.errors(exact, quantized, tiles[:4])}
+    alike = [sqnr_db for tensor, sqnr_db in found.items() if tensor.endswith(("/mul_1", "/mul_2"))]
+    assert len(alike) == len(set(alike)) == 2
