@@ -165,13 +165,16 @@ def _read_one(path: Path) -> list[LabelledField]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
-            columns = set(reader.fieldnames or ())
+            named = Counter(reader.fieldnames or ())
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"manifest {path}", str(error), "Give a CSV file in UTF-8") from error
+    columns = set(named)
     missing, unknown = set(REQUIRED) - columns, columns - set(REQUIRED) - set(OPTIONAL)
-    if missing or unknown:
+    twice = {name for name, times in named.items() if times > 1}
+    if missing or unknown or twice:
         said = [f"no column {name!r}" for name in sorted(missing)] + [f"unknown column {n!r}" for n in sorted(unknown)]
+        said += [f"column {name!r} twice" for name in sorted(twice)]
         raise DataError(f"manifest {path}", ", ".join(said), f"Columns are {', '.join(REQUIRED + OPTIONAL)}")
     return [_field(path, line, row) for line, row in rows]
 
@@ -181,6 +184,8 @@ def _field(manifest: Path, line: int, row: Mapping[str, str | None]) -> Labelled
     empty = [name for name in REQUIRED if not values[name]]
     if empty:
         raise DataError(f"manifest {manifest}, line {line}", f"{', '.join(empty)} is empty")
+    if any("\0" in value for value in values.values()):
+        raise DataError(f"manifest {manifest}, line {line}", "has a NUL, which no text has", "Mend that line")
     # Where csv puts the values that no column is there for.
     if None in row:
         raise DataError(f"manifest {manifest}, line {line}", "has more values than columns", "Quote values with commas")

@@ -37,6 +37,7 @@ def test_help_shows_examples_and_what_a_manifest_is():
         ["--steps", "0"],
         ["--folds", "1"],
         ["--relabel", "unlabelled"],
+        ["--relabel", "ALL=normal", "--relabel", "ALL=MM"],
         ["--learning-rate", "0"],
         ["--seed", "-1"],
     ],

@@ -169,6 +169,8 @@ def test_a_region_that_is_none_is_named_with_its_place(write_manifest, roi):
         ([changed(ROWS[0], um_per_px="40")], manifest.REQUIRED, "between 0.01 and 2 um"),
         ([changed(ROWS[0], um_per_px="nan")], manifest.REQUIRED, "between 0.01 and 2 um"),
         ([(*ROWS[0], "x")], manifest.REQUIRED, "line 2: has more values than columns"),
+        ([changed(ROWS[0], path="a\0.png")], manifest.REQUIRED, "line 2: has a NUL"),
+        ([(*ROWS[0], "normal")], (*manifest.REQUIRED, "label"), "column 'label' twice"),
         ([(), (), changed(ROWS[0], um_per_px="")], manifest.REQUIRED, "line 4: um_per_px is empty"),
         ([*ROWS, changed(ROWS[0], label="all", path="e.png")], manifest.REQUIRED, "differ only in case: ALL, all"),
         ([*ROWS, changed(ROWS[0], lab="other", path="e.png")], manifest.REQUIRED, "'g1' is in two laboratories"),

@@ -9,6 +9,8 @@ def _by_old_name(_context: click.Context, _option: click.Parameter, entries: tup
     pairs = [entry.partition("=") for entry in entries]
     if any(not old or not new for old, _, new in pairs):
         raise click.BadParameter("give OLD=NEW", param_hint="--relabel")
+    if len({old for old, _, _ in pairs}) < len(pairs):
+        raise click.BadParameter("a label is renamed twice", param_hint="--relabel")
     return {old: new for old, _, new in pairs}
 
 
