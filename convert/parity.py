@@ -12,6 +12,7 @@ from edge import verdict
 from edge.verdict import Decision, Evidence
 
 _BINS = 10
+_ROUNDING = 1e-9
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,16 +224,22 @@ def refusal(kind: str, found: Figures, exact: Figures, budget: Budget) -> Quanti
             return QuantizationRefused(
                 f"the {kind} network", why, f"At least {100 * budget.min_agreement:g}% are asked for"
             )
-        if drop > budget.max_accuracy_drop:
+        if exceeds(drop, budget.max_accuracy_drop):
             why = f"lost {100 * drop:.1f} points of accuracy on {count} {unit}"
             return QuantizationRefused(
                 f"the {kind} network", why, f"At most {100 * budget.max_accuracy_drop:g} are allowed"
             )
-    if found.auroc is not None and exact.auroc is not None and exact.auroc - found.auroc > budget.max_auroc_drop:
-        why = f"lost {exact.auroc - found.auroc:.3f} of the area under the ROC curve"
+    lost = 0.0 if found.auroc is None or exact.auroc is None else exact.auroc - found.auroc
+    if exceeds(lost, budget.max_auroc_drop):
+        why = f"lost {lost:.3f} of the area under the ROC curve"
         return QuantizationRefused(f"the {kind} network", why, f"At most {budget.max_auroc_drop:g} is allowed")
     growth = found.calibration_error - exact.calibration_error
-    if growth > budget.max_calibration_drop:
+    if exceeds(growth, budget.max_calibration_drop):
         why = f"is worse calibrated by {growth:.3f}"
         return QuantizationRefused(f"the {kind} network", why, f"At most {budget.max_calibration_drop:g} is allowed")
     return None
+
+
+def exceeds(loss: float, most: float) -> bool:
+    """Say whether a difference of two shares is over a bound, and not by its rounding alone: 1 - 0.99 is over 0.01."""
+    return loss > most + _ROUNDING

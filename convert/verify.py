@@ -136,7 +136,7 @@ def broken_promise(
         ("fields", found.fields, found.accuracy, promised.accuracy),
         ("tiles", found.tiles, found.tile_accuracy, promised.tile_accuracy),
     ):
-        if then - now > max_accuracy_drop:
+        if parity.exceeds(then - now, max_accuracy_drop):
             why = f"has an accuracy of {100 * now:.1f}% on {count} {unit}, and of {100 * then:.1f}% when it was made"
             return QuantizationRefused(
                 f"the {kind} network", why, f"At most {100 * max_accuracy_drop:g} points less are allowed"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
-from convert import parity
+from convert import parity, verify
 from convert.fields import Fields
 from convert.parity import Budget
 from edge.verdict import Decision
@@ -109,3 +110,14 @@ def test_what_is_lost_beyond_the_budget_is_said(fields, budget, turned, told):
     assert told in str(refused)
     assert refused.exit_code == 72
     assert parity.refusal("int8", whole, whole, Budget(**budget)) is None
+
+
+def test_what_is_lost_to_the_last_field_that_is_allowed_is_not_refused_for_a_rounding(fields):
+    exact = logits_for(fields.labels)
+    whole = compared(fields, exact, exact).whole
+    of = [msgspec.structs.replace(whole, accuracy=right / 100) for right in range(101)]
+    for before, last_allowed, too_few in zip(of[2:], of[1:], of, strict=False):
+        assert parity.refusal("int8", last_allowed, before, Budget()) is None
+        assert "lost 2.0 points" in str(parity.refusal("int8", too_few, before, Budget()))
+        assert verify.broken_promise("int8", last_allowed, before, 0.01) is None
+        assert verify.broken_promise("int8", too_few, before, 0.01) is not None
