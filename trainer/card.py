@@ -45,6 +45,9 @@ def write(run: Run, report: dict[str, Any]) -> str:
     str
         Markdown.
     """
+    held_out = f"Held out of training and calibration: {', '.join(run.training.held_out_groups) or 'nothing'}."
+    if watched := report.get("settings", {}).get("stop_on"):
+        held_out += f" Watched instead of trained on, and the epoch kept that did best there: {', '.join(watched)}."
     parts = [
         f"# {run.name} {run.version}",
         f"**{RESEARCH_USE_ONLY}** Licence: {run.training.licence}.",
@@ -52,7 +55,7 @@ def write(run: Run, report: dict[str, Any]) -> str:
         f"{run.tiling.tile_px} px at {run.um_per_px:g} um per px around each nucleus; abstains below a calibrated "
         f"probability of {run.decision.least_probability:g} and on what is unlike its training data.",
         "## Data\n\n" + "\n".join(f"- {entry}" for entry in run.training.data),
-        f"Held out of training and calibration: {', '.join(run.training.held_out_groups) or 'nothing'}.",
+        held_out,
         f"## What must not be believed\n\n{CONFOUNDING}",
         f"## Figures\n\n{_opened(report)}",
     ]

@@ -106,3 +106,9 @@ def test_a_headline_beside_which_no_control_was_measured_says_so(run):
     alone = figures(0.97, low=0.9, high=0.99, controls={}, explained_by=None) | {"fields": 12}
     told = card.write(run, {"test": alone, "controls": {}})
     assert "(95% interval over groups 0.900 to 0.990); no control was measured beside it" in told
+
+
+def test_it_says_what_chose_the_epoch_and_was_not_trained_on(run):
+    told = card.write(run, {"controls": {}, "settings": {"stop_on": ["slide-07", "basle"]}})
+    assert "Watched instead of trained on, and the epoch kept that did best there: slide-07, basle." in told
+    assert "Watched" not in card.write(run, {"controls": {}, "settings": {"stop_on": []}})
