@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge.errors import WbcError
 from edge.frame import Pixels
-from edge.vision import nuclei
+from edge.vision import nuclei, scale
 from edge.vision.field import prepare
 from trainer import manifest, pictures
 from trainer.cells import MOST_UNREADABLE
@@ -118,7 +118,11 @@ def read(
     ------
     DataError
         When a file is missing, over 2% of the pictures are unreadable, or a class has no readable one.
+    ScaleError
+        When the scale is none of a microscope.
     """
+    if um_per_px is not None:
+        scale.check(um_per_px)
     manifest.require_files(sources)
     read_: list[LabelledField] = []
     unreadable: list[str] = []
@@ -181,14 +185,14 @@ def _middle(image: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
 
 def _background(source: LabelledField, picture: Pixels) -> NDArray[np.uint8]:
     """Find what is no cell, 255 there: by the field's own mask of nuclei, else by the device's search for them."""
-    scale = max(NUCLEI_UM_PER_PX, source.um_per_px)
+    coarse = max(NUCLEI_UM_PER_PX, source.um_per_px)
     if source.nucleus_mask is not None:
         height, width = picture.shape[:2]
-        size = max(1, round(width * source.um_per_px / scale)), max(1, round(height * source.um_per_px / scale))
+        size = max(1, round(width * source.um_per_px / coarse)), max(1, round(height * source.um_per_px / coarse))
         nuclear = cv2.resize(pictures.read_mask(source, source.nucleus_mask), size, interpolation=cv2.INTER_NEAREST)
     else:
-        prepared = prepare(picture, source.um_per_px, scale)
-        nuclear = nuclei.find(prepared.pixels, scale, prepared.inside).mask
-    reach = 2 * max(1, round(CELL_RIM_UM / scale)) + 1
+        prepared = prepare(picture, source.um_per_px, coarse)
+        nuclear = nuclei.find(prepared.pixels, coarse, prepared.inside).mask
+    reach = 2 * max(1, round(CELL_RIM_UM / coarse)) + 1
     cells = cv2.dilate(nuclear, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     return np.where(cells > 0, np.uint8(0), np.uint8(255))

@@ -269,6 +269,12 @@ def test_a_folder_that_cannot_be_made_is_said_before_anything_is_read(manifest_f
     assert result.exit_code == 50
 
 
+def test_features_of_a_scale_that_no_microscope_has_are_refused(manifest_file):
+    result = told("features", manifest_file, "--um-per-px", 99)
+    assert result.exit_code == 3
+    assert "pixel size 99 um" in result.stderr
+
+
 def test_features_are_ranked_and_written(manifest_file, tmp_path):
     out = tmp_path / "features.csv"
     result = told("features", manifest_file, "--size", 48, "--best", 5, "--out", out, "--json")
