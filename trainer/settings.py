@@ -22,6 +22,7 @@ EPOCH_STEPS = 100
 
 _BOUNDS = {
     "steps": (1, 10_000_000),
+    "tile_px": (16, 1024),
     "batch": (2, 65_536),
     "learning_rate": (1e-9, 10.0),
     "label_smoothing": (0.0, 0.9),
@@ -47,7 +48,7 @@ class Settings:
     um_per_px : float
         Scale of the model.
     tile_px : int
-        Side of a tile, even.
+        Side of a tile, even, 16 to 1024.
     steps : int
         Optimizer steps.
     batch : int
@@ -120,8 +121,8 @@ class Settings:
             raise ConfigurationError(f"name {self.name!r}", "a model's is made of letters, digits and ._-")
         if self.network not in NETWORKS:
             raise ConfigurationError(f"network {self.network!r}", f"unknown; there are {', '.join(NETWORKS)}")
-        if self.tile_px < 16 or self.tile_px % 2:
-            raise ConfigurationError(f"tiles of {self.tile_px} px", "their side must be even, and 16 at least")
+        if self.tile_px % 2:
+            raise ConfigurationError(f"tiles of {self.tile_px} px", "their side must be even")
         if self.precision not in PRECISIONS:
             raise ConfigurationError(f"precision {self.precision!r}", f"unknown; there are {', '.join(PRECISIONS)}")
         if self.devices < 1 or self.batch % self.devices:

@@ -49,6 +49,8 @@ def test_a_name_that_is_no_setting_is_refused_and_the_settings_are_named(written
         {"simulate": -1},
         {"least_probability": 1.1},
         {"seed": -1},
+        {"tile_px": 14},
+        {"tile_px": 100_000},
     ],
     ids=str,
 )
