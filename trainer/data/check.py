@@ -211,6 +211,13 @@ def _of_files(seen: Sequence[Seen]) -> Iterator[Finding]:
             "They would be left out" if len(unreadable) <= MOST_UNREADABLE * len(seen) else "Mend or remove them",
             refuses=len(unreadable) > MOST_UNREADABLE * len(seen),
         )
+    again = [source.path.name for source, times in Counter(one.source for one in seen).items() if times > 1]
+    if again:
+        yield Finding(
+            "repeated rows",
+            f"{len(again)} fields are there more than once: {_first(again)}",
+            "Each counts as often as it is there: give each row, and each manifest, once",
+        )
     bordered = [one.source.path.name for one in seen if one.has_border]
     if bordered:
         yield Finding(

@@ -61,6 +61,15 @@ def test_a_sound_data_set_has_nothing_wrong(sound):
     assert seen == list(range(1, 13))
 
 
+def test_a_row_that_is_there_twice_is_named(sound):
+    found = findings([*sound, *sound[:2]])["repeated rows"]
+    assert not found.refuses
+    assert "2 fields are there more than once: 0.png, 1.png" in found.said
+    # Two regions of one picture are two fields.
+    halves = [changed(sound[0], roi=Roi(0, 0, 80, 120)), changed(sound[0], roi=Roi(80, 0, 80, 120))]
+    assert "repeated rows" not in findings([*halves, *sound[1:]])
+
+
 @pytest.mark.parametrize(
     ("chosen", "told"),
     [
