@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -220,12 +222,15 @@ def refusal(kind: str, found: Figures, exact: Figures, budget: Budget) -> Quanti
         ("tiles", found.tiles, found.tile_agreement, exact.tile_accuracy - found.tile_accuracy),
     ):
         if agreement < budget.min_agreement:
-            why = f"decides only {100 * agreement:.1f}% of {count} {unit} as the trained network does"
+            # Rounded away from what is allowed: else it would say that 98.0% are too few, and 98% enough.
+            share = math.floor(1000 * agreement + _ROUNDING) / 10
+            why = f"decides only {share:.1f}% of {count} {unit} as the trained network does"
             return QuantizationRefused(
                 f"the {kind} network", why, f"At least {100 * budget.min_agreement:g}% are asked for"
             )
         if exceeds(drop, budget.max_accuracy_drop):
-            why = f"lost {100 * drop:.1f} points of accuracy on {count} {unit}"
+            points = math.ceil(1000 * drop - _ROUNDING) / 10
+            why = f"lost {points:.1f} points of accuracy on {count} {unit}"
             return QuantizationRefused(
                 f"the {kind} network", why, f"At most {100 * budget.max_accuracy_drop:g} are allowed"
             )

@@ -112,6 +112,15 @@ def test_what_is_lost_beyond_the_budget_is_said(fields, budget, turned, told):
     assert parity.refusal("int8", whole, whole, Budget(**budget)) is None
 
 
+def test_what_is_refused_is_not_said_to_be_what_is_allowed(fields):
+    exact = logits_for(fields.labels)
+    whole = compared(fields, exact, exact).whole
+    few = msgspec.structs.replace(whole, agreement=288 / 294)
+    assert "decides only 97.9% of 10 fields" in str(parity.refusal("int8", few, whole, Budget()))
+    worse = msgspec.structs.replace(whole, accuracy=1 - 3 / 294)
+    assert "lost 1.1 points" in str(parity.refusal("int8", worse, whole, Budget()))
+
+
 def test_what_is_lost_to_the_last_field_that_is_allowed_is_not_refused_for_a_rounding(fields):
     exact = logits_for(fields.labels)
     whole = compared(fields, exact, exact).whole
