@@ -131,7 +131,9 @@ def borders(manifests: tuple[Path, ...], out: Path | None) -> None:
     """Give pictures with bars of one colour around the field a region of interest without them."""
     from trainer import manifest
 
-    _finish(manifest.read(manifests), [], out)
+    fields = manifest.read(manifests)
+    manifest.require_files(fields)
+    _finish(fields, [], out)
 
 
 @command.command(

@@ -92,6 +92,13 @@ def test_borders_of_a_manifest_are_left_out(snam, tmp_path):
     assert next(csv.DictReader(result.stdout.splitlines()))["roi"] == "0,21,320,239"
 
 
+def test_borders_are_not_looked_for_in_pictures_that_are_not_there(write_manifest):
+    result = told("borders", write_manifest([("gone.png", "MM", "g", "l", 0.5)]))
+    assert result.exit_code == 60
+    assert "1 of 1 files of the manifest: not found: " in result.stderr
+    assert result.stdout == ""
+
+
 def test_check_tells_a_person_in_tables_and_sentences(manifest_file):
     result = told("check", manifest_file)
     assert result.exit_code == 0
