@@ -155,7 +155,7 @@ def read(path: Path) -> Settings:
         if isinstance(augmentation := values.get("augmentation"), dict):
             _refuse_unknown(path, augmentation, Augmentation)
         return msgspec.convert(values, Settings)
-    except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise ConfigurationError(f"settings {path}", str(error), "Give what `trainer search` wrote") from error
 
 

@@ -177,9 +177,10 @@ def test_an_ablation_of_other_folds_is_not_gone_on_with(manifest_file, tmp_path,
         ablate([manifest_file], tmp_path, quick_training, **chosen | other)
 
 
-def test_a_damaged_file_is_named(manifest_file, tmp_path, quick_training, untrained):
+@pytest.mark.parametrize("damage", [b'{"variant": "as-g', b'{"variant": "\xe4"}'], ids=["torn", "no text"])
+def test_a_damaged_file_is_named(manifest_file, tmp_path, quick_training, untrained, damage):
     place = tmp_path / f"{GIVEN}.json"
-    place.write_bytes(b'{"variant": "as-g')
+    place.write_bytes(damage)
     with pytest.raises(DataError, match=rf"{GIVEN}\.json: is damaged"):
         ablate([manifest_file], tmp_path, quick_training, chosen=["no-zoom"], folds=2)
 

@@ -155,7 +155,7 @@ def _kept(place: Path, key: str, measure: Callable[[], Measured]) -> Measured:
 def _read_kept(place: Path) -> Measured:
     try:
         return msgspec.json.decode(place.read_bytes(), type=Measured)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"ablation {place}", f"is damaged: {error}", "Remove that file") from error
 
 

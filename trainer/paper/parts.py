@@ -155,7 +155,7 @@ def kept(path: Path, key: str) -> Part | None:
     """
     try:
         part = msgspec.json.decode(path.read_bytes(), type=Part)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         return None
     return part if part.key == key else None
 
