@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +45,30 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def own_settings(home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test a configuration of its own: what one sets would change what the next one finds."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def disk_of(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mount a disk of a size such as ``512k``, in memory."""
+    mounted = []
+
+    def mount(size: str) -> Path:
+        disk = tmp_path / f"disk-of-{size}"
+        disk.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "wbc-edge-test", disk]
+        if (
+            os.geteuid() != 0
+            or not shutil.which("mount")
+            or subprocess.run(command, capture_output=True, check=False).returncode
+        ):
+            pytest.skip("needs the right to mount a small disk")
+        mounted.append(disk)
+        return disk
+
+    yield mount
+    for disk in mounted:
+        # What still holds a file there keeps nothing but that file.
+        subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 @pytest.fixture(scope="session")

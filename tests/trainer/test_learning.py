@@ -163,19 +163,11 @@ def test_an_epoch_is_on_the_disk_before_the_one_before_it_is_removed(cells, thre
     assert ("key", {first, second}) in synced
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_a_full_disk_for_the_logs_is_not_taken_for_full_memory(cells, three_epochs, tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", disk], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip("no file system can be mounted here")
-    try:
-        (disk / "full").write_bytes(bytes(4096))
-        with pytest.raises(OutputError, match="No space left on device") as refused:
-            train(cells, three_epochs, "training", Surroundings(logs=disk / "logs"))
-    finally:
-        subprocess.run(["umount", disk], check=True)
+def test_a_full_disk_for_the_logs_is_not_taken_for_full_memory(cells, three_epochs, disk_of):
+    disk = disk_of("4k")
+    (disk / "full").write_bytes(bytes(4096))
+    with pytest.raises(OutputError, match="No space left on device") as refused:
+        train(cells, three_epochs, "training", Surroundings(logs=disk / "logs"))
     assert refused.value.exit_code == 50
 
 
@@ -271,6 +263,9 @@ def test_settings_survive_a_file_and_a_wrong_file_is_said(tmp_path):
     assert settings.read(tmp_path / "best.json") == chosen
     (tmp_path / "best.json").write_text('{"learning_rate": "fast"}')
     with pytest.raises(ConfigurationError, match="Expected `float`"):
+        settings.read(tmp_path / "best.json")
+    (tmp_path / "best.json").write_bytes(b'{"name": "Pr\xe4parat"}')
+    with pytest.raises(ConfigurationError, match="utf-8"):
         settings.read(tmp_path / "best.json")
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -82,26 +80,12 @@ def test_a_reserve_for_which_there_is_no_room_leaves_nothing_behind(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a disk of 16 MB, in memory."""
-    if os.getuid() != 0:
-        pytest.skip("only root may mount a disk")
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16M", "wbc-edge-test", place], check=False)
-    if mounted.returncode:
-        pytest.skip("no disk can be mounted here")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
-
-
-def test_a_disk_that_is_full_is_told_in_the_space_put_by(small_disk: Path) -> None:
-    path = small_disk / "journal.sqlite3"
+def test_a_disk_that_is_full_is_told_in_the_space_put_by(disk_of: Callable[[str], Path]) -> None:
+    path = disk_of("16M") / "journal.sqlite3"
     with Journal.open(path) as journal:
         assert Reserve(path).hold()
         filled(journal, 3)
-        with (small_disk / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
+        with (path.parent / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
             while ballast.write(bytes(4096)):
                 pass
         with pytest.raises(JournalFull):
