@@ -10,14 +10,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from types import TracebackType
 from typing import Any
 
 from edge import pipeline
+from edge.bell import Bell
 from edge.belt import Belt
 from edge.camera import EndOfFrames
 from edge.camera.guard import Teller
@@ -146,7 +145,7 @@ class Line:
         frame is broken.
     give_back : callable, optional
         Given, in the capturing thread, what was asked for when the line was closed and so will not come out.
-    bell : SimpleQueue, optional
+    bell : Bell, optional
         Rung when there is something to take; who rings it too wakes the one who waits, even from a signal handler.
     """
 
@@ -158,13 +157,13 @@ class Line:
         keeps_pixels: bool = False,
         replace: Callable[[Model, InferenceFailed], Model] | None = None,
         give_back: Callable[[Shot], None] | None = None,
-        bell: SimpleQueue[None] | None = None,
+        bell: Bell | None = None,
     ) -> None:
         self._shots, self._model, self._keeps_pixels, self._replace = shots, model, keeps_pixels, replace
         self._give_back = give_back
         self._is_closed = False
         self._switching = Lock()
-        self._bell: SimpleQueue[None] = SimpleQueue() if bell is None else bell
+        self._bell = Bell() if bell is None else bell
         self._taken: Belt[_Piece] = Belt(yields=lambda waiting, newer: waiting.shot.may_drop and newer.shot.may_drop)
         self._prepared: Belt[_Piece] = Belt()
         # A frame takes 15 MB: those that keep theirs wait nowhere in pairs.
@@ -202,10 +201,7 @@ class Line:
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until there may be something to take, the bell rings or time is up; interrupted, it loses nothing."""
         is_waiting = not self._told and self._out.is_empty and not self.is_done
-        with suppress(Empty):
-            self._bell.get(block=is_waiting, timeout=timeout_s if is_waiting else None)
-            while True:
-                self._bell.get_nowait()
+        self._bell.wait(timeout_s if is_waiting else 0.0)
 
     def pop(self) -> Outcome | None:
         """Take the next outcome off; None when there is none now."""
@@ -334,11 +330,11 @@ class Line:
 
     def _ring(self, target: Belt[_Piece]) -> None:
         if target is self._out:
-            self._bell.put(None)
+            self._bell.ring()
 
     def _tell(self, kind: str, detail: str) -> None:
         self._told.append(Told(kind, detail))
-        self._bell.put(None)
+        self._bell.ring()
 
 
 def _broken(shot: Shot, error: BaseException, has_turn: bool = False) -> _Piece:

@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, cast, get_args
 
 from edge import config
+from edge.bell import Bell
 from edge.calibration import Calibration, departures
 from edge.camera import device
 from edge.camera.guard import GuardedCamera
@@ -98,7 +99,7 @@ class Service:
     def __init__(self, parts: Parts, bulletin: Bulletin, notifier: Notifier, say: Say) -> None:
         self._parts, self._bulletin, self._notifier, self._say = parts, bulletin, notifier, say
         self._orders: SimpleQueue[Order] = SimpleQueue()
-        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._bell = Bell()
         self._stopping = False
         self._settings = Config()
         self._clock: ClockWatch | None = None
@@ -109,7 +110,7 @@ class Service:
     def stop(self) -> None:
         """End after the frames in hand, without waiting for a camera; may be called from a signal handler."""
         self._stopping = True
-        self._bell.put(None)
+        self._bell.ring()
 
     def reload(self) -> None:
         """Read the configuration again; may be called from a signal handler."""
@@ -269,7 +270,7 @@ class Service:
 
     def _order(self, order: Order) -> None:
         self._orders.put(order)
-        self._bell.put(None)
+        self._bell.ring()
 
     def _waiting_orders(self) -> Iterator[Order]:
         with suppress(Empty):
@@ -324,8 +325,7 @@ class Service:
         until_s = time.monotonic() + retry_s
         while not self._stopping and (left_s := until_s - time.monotonic()) > 0:
             self._tell()
-            with suppress(Empty):
-                self._bell.get(timeout=min(left_s, self._pulse_s()))
+            self._bell.wait(min(left_s, self._pulse_s()))
             for order in self._waiting_orders():
                 if order.what in ("reload", "model"):
                     order.done({"reloaded": True, "model": "", "why": f"it is degraded: {error}"})

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from typing import Protocol
 
 from edge.camera.guard import GuardedCamera
@@ -152,7 +152,8 @@ class Desk:
 
     def __init__(self, camera: GuardedCamera | None, triggers: Sequence[Trigger], is_live: bool = True) -> None:
         self._camera, self._triggers, self._is_live = camera, triggers, is_live
-        self._orders: SimpleQueue[Order | None] = SimpleQueue()
+        # Not a SimpleQueue, with which a time limit that is over already may wait for ever: see edge.bell.
+        self._orders: Queue[Order | None] = Queue()
 
     def put(self, order: Order) -> None:
         """Lay an order on it."""

@@ -1,4 +1,4 @@
-"""A GPU to test with where there is none, a model that is sound until it sees a cell, and a disk that fails."""
+"""A GPU where there is none, a model that is sound until it sees a cell, a disk that fails, a busy thread."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import resource
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -140,3 +141,19 @@ def failing_disk() -> Callable[[Journal, int], AbstractContextManager[None]]:
             resource.setrlimit(resource.RLIMIT_FSIZE, (usual, most))
 
     return failing
+
+
+@pytest.fixture
+def busy() -> Iterator[None]:
+    """Let another thread take its turns, so that time passes where nobody would think it does."""
+    is_over = Event()
+
+    def spin() -> None:
+        while not is_over.is_set():
+            sum(range(200))
+
+    thread = Thread(target=spin, daemon=True)
+    thread.start()
+    yield
+    is_over.set()
+    thread.join()

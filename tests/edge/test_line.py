@@ -16,6 +16,7 @@ from threading import Event, Timer
 import numpy as np
 import pytest
 
+from edge.bell import Bell
 from edge.camera import EndOfFrames
 from edge.camera.guard import Teller
 from edge.errors import CameraLost, ImageError, InferenceFailed, RuntimeUnavailable
@@ -297,7 +298,7 @@ def test_who_asks_for_frames_may_fail(model: Model, cells: Pixels, keeps: bool) 
 
 
 def test_who_rings_the_bell_wakes_the_one_who_waits(model: Model) -> None:
-    bell: SimpleQueue[None] = SimpleQueue()
+    bell = Bell()
     ended = Event()
 
     def shots() -> Iterator[Shot]:
@@ -305,7 +306,7 @@ def test_who_rings_the_bell_wakes_the_one_who_waits(model: Model) -> None:
         yield from ()
 
     with Line(shots(), model, bell=bell) as line:
-        Timer(0.05, bell.put, [None]).start()
+        Timer(0.05, bell.ring).start()
         begun_s = time.monotonic()
         line.wait(PATIENCE_S)
         assert time.monotonic() - begun_s < PATIENCE_S / 2

@@ -120,6 +120,12 @@ class Greedy:
         """There is nothing to release."""
 
 
+@pytest.mark.timeout(30)
+def test_a_trigger_whose_time_is_past_is_not_waited_for(camera: GuardedCamera, busy: None) -> None:
+    for _ in range(2000):
+        assert next(Desk(camera, [Greedy()]).shots()).errand is not None
+
+
 def test_who_always_has_another_image_keeps_neither_orders_nor_the_interval_waiting(camera: GuardedCamera) -> None:
     greedy, order = Greedy(), Order("frame")
     desk = Desk(camera, [greedy, Interval(camera, 0.001)])
