@@ -211,11 +211,14 @@ class WatchedFolder:
             seen[path] = _state(status)
             # A clock that was set back must not leave an image lying there for ever.
             is_settled = abs(now_s - status.st_mtime) > _SETTLING_S
-            if seen[path] == self._seen.get(path) != self._given.get(path) and is_settled:
+            is_new = seen[path] == self._seen.get(path) != self._given.get(path)
+            # Another thread may have put it aside since it was listed, and forgotten that it was given.
+            if is_new and is_settled and _is_still(path, seen[path]):
                 found.append((status.st_mtime, path))
         self._seen = seen
-        for path in self._given.keys() - seen.keys():
-            self._given.pop(path, None)
+        for path in list(self._given):
+            if path not in seen:
+                self._given.pop(path, None)
         images = [path for _, path in sorted(found)]
         self._given.update((path, seen[path]) for path in images)
         return images
@@ -278,6 +281,13 @@ class WatchedFolder:
 
 def _state(status: os.stat_result) -> tuple[int, float]:
     return status.st_size, status.st_mtime
+
+
+def _is_still(path: Path, state: tuple[int, float]) -> bool:
+    try:
+        return _state(path.stat()) == state
+    except OSError:  # gone since
+        return False
 
 
 def _free(target: Path) -> Path:

@@ -294,3 +294,26 @@ def test_an_image_of_a_name_that_was_logged_when_the_clock_was_ahead_is_judged(
         log(journal, replace(frame, wall_time_s=frame.wall_time_s + later_s))
     assert [each.errand.path.name for each in given(watched(), 1)] == ["a.png"]
     assert noted == []
+
+
+class PutAsideMeanwhile(WatchedFolder):
+    """The thread that logs puts an image aside while this one looks."""
+
+    put = False
+
+    def _images(self) -> Iterator[tuple[Path, os.stat_result]]:
+        listed = list(super()._images())
+        if self.put:
+            self.put_aside(self.path / "a.png", "done")
+        yield from listed
+
+
+def test_an_image_that_is_put_aside_during_a_look_is_not_given_again(drop: Path) -> None:
+    (drop / "a.png").write_bytes(IMAGE)
+    os.utime(drop / "a.png", (1.0, 1.0))
+    folder = PutAsideMeanwhile(drop)
+    folder.whole()
+    assert folder.whole() == [drop / "a.png"]
+    folder.put = True
+    assert folder.whole() == []
+    assert lying(drop) == ["done/a.png"]
