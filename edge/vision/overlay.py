@@ -21,6 +21,9 @@ COLOURS_BGR = ((40, 40, 220), (220, 120, 0), (60, 160, 60), (0, 170, 230), (180,
 _HEAT = 0.25
 """Tint of a tile judged with certainty: more would hide the stain, by which a haematologist judges."""
 
+_PALE = 0.85
+"""How far the legend's plate is brought to white."""
+
 _STRIP_PX = 64
 """Rows that are drawn at a time, so that drawing takes hardly more memory than the picture."""
 
@@ -158,11 +161,14 @@ def _colour(label: str, classes: Sequence[str]) -> tuple[int, int, int]:
 
 
 def _legend(picture: Pixels, classes: Sequence[str], caption: str) -> None:
-    size = min(picture.shape[:2]) / 1000
+    size = min(picture.shape[:2]) / 1400
     thickness = max(1, round(2 * size))
     step = max(8, round(36 * size))
     rows = [(caption, (0, 0, 0)), *((name, _colour(name, classes)) for name in classes)]
-    for row, (text, colour) in enumerate(rows, start=1):
-        origin = (step // 3, row * step)
-        cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_SIMPLEX, size, (255, 255, 255), 4 * thickness)
+    for row, (text, colour) in enumerate(rows):
+        (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thickness)
+        # On a plate as pale as glass, and no larger than it need be: a word must be read over whatever cell lies there.
+        plate = picture[row * step : (row + 1) * step, : width + 2 * (step // 3)]
+        plate[:] = np.rint((1 - _PALE) * plate + _PALE * 255)
+        origin = (step // 3, row * step + round(0.75 * step))
         cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_SIMPLEX, size, colour, thickness)
