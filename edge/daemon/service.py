@@ -147,6 +147,8 @@ class Service:
         self._order(order)
         try:
             return order.reply.result(ANSWER_TIMEOUT_S)
+        except WbcError:  # what came of it; some are a TimeoutError too, as that of a locked journal
+            raise
         except TimedOut as error:
             raise ServiceUnavailable("the service", "is busy", "See `wbc-edge status`") from error
 

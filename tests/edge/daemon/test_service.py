@@ -5,8 +5,10 @@ from __future__ import annotations
 import getpass
 import json
 import signal
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +298,16 @@ def test_the_journal_is_checked_and_the_result_told(service: Callable[..., Runni
     assert one.until(lambda report: report["journal_checked"] != "")["journal_checked"].endswith("sound")
     with one.journal() as journal:
         assert [event.detail for event in journal.events() if event.kind == "integrity"] == ["sound"]
+
+
+def test_who_asked_for_a_frame_that_cannot_be_logged_hears_why(service: Callable[..., Running]) -> None:
+    one = service()
+    one.told("READY=1")
+    one.ask("start", "S-1")
+    with closing(sqlite3.connect(one.folder / "state" / "journal.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ServiceUnavailable, match="kept it locked"):
+            one.ask("frame")
 
 
 def test_the_journal_can_be_backed_up_while_it_works(service: Callable[..., Running], tmp_path: Path) -> None:
