@@ -58,6 +58,9 @@ _MOST_MIGRATION_S = 1800.0
 _STALLED_S = 1.0
 """Longer than any stage takes: while one is at a frame for so long, nobody is told that the service is alive."""
 
+_OVERDUE_S = 10.0
+"""Longer than a look takes at a folder of very many images, or across a network; what is due for so long hangs."""
+
 _HOPELESS_S = 30.0
 """A stage that is at a frame for so long is not waited for when the service ends."""
 
@@ -233,7 +236,7 @@ class Service:
     def _attend(self, line: Line, opened: _Open) -> None:
         """Log what comes off the line, forward what is asked for, and keep house in between, until it is to end."""
         while not self._stopping and not line.is_done:
-            self._tell(line)
+            self._tell(line.stalled_s() < _STALLED_S and opened.desk.overdue_s() < _OVERDUE_S)
             line.wait(self._pulse_s())
             for order in self._waiting_orders():
                 self._forward(order, opened)
@@ -252,7 +255,7 @@ class Service:
         opened.desk.close()
         line.close()
         while not line.is_done and line.stalled_s() < _HOPELESS_S:
-            self._tell(line)
+            self._tell(line.stalled_s() < _STALLED_S)
             line.wait(self._pulse_s())
             with suppress(WbcError):
                 if (outcome := line.pop()) is not None:
@@ -261,8 +264,8 @@ class Service:
         opened.work.count_dropped(line.dropped, is_last=True)
         opened.work.count_losses(is_last=self._stopping)
 
-    def _tell(self, line: Line | None = None) -> None:
-        if line is None or line.stalled_s() < _STALLED_S:
+    def _tell(self, makes_progress: bool = True) -> None:
+        if makes_progress:
             self._notifier.alive()
         self._notifier.status(self._bulletin.health.words())
 

@@ -154,6 +154,15 @@ class Desk:
         self._camera, self._triggers, self._is_live = camera, triggers, is_live
         # Not a SimpleQueue, with which a time limit that is over already may wait for ever: see edge.bell.
         self._orders: Queue[Order | None] = Queue()
+        self._expected_s = math.inf
+
+    def overdue_s(self) -> float:
+        """Say for how many seconds a trigger whose time has come has been at it, or has not been asked.
+
+        0 while the capturing thread has no reason to be here: before anybody's time, and while it captures what was
+        asked for.
+        """
+        return max(0.0, time.monotonic() - self._expected_s)
 
     def put(self, order: Order) -> None:
         """Lay an order on it."""
@@ -177,8 +186,19 @@ class Desk:
 
     def shots(self) -> Iterator[Shot]:
         """Give what is asked for, as it is; in the capturing thread, which waits here."""
+        try:
+            for shot in self._wanted():
+                self._expected_s = math.inf
+                yield shot
+                self._expected_s = time.monotonic()
+        finally:
+            self._expected_s = math.inf
+
+    def _wanted(self) -> Iterator[Shot]:
         while True:
             due_s = min((trigger.due_s for trigger in self._triggers), default=math.inf)
+            # Whose time came while another frame was captured is not late by that.
+            self._expected_s = max(due_s, time.monotonic())
             try:
                 wait_s = None if math.isinf(due_s) else max(0.0, due_s - time.monotonic())
                 order = self._orders.get(timeout=wait_s)

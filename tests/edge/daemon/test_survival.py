@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -44,6 +45,33 @@ def test_a_stage_that_hangs_is_not_told_alive_and_what_was_acknowledged_is_safe(
     with one.journal() as journal:
         assert [record.record for record in journal.frames()] == [1, 2]
         assert journal.check() == []
+
+
+HANGING_FOLDER = """
+import threading
+from edge.daemon import folder, service
+looks, whole = [], folder.WatchedFolder.whole
+
+def hang(watched):
+    looks.append(watched)
+    if len(looks) == 2:
+        threading.Event().wait()
+    return whole(watched)
+
+folder.WatchedFolder.whole = hang
+service._OVERDUE_S = 1.0
+from edge.cli import main
+main()
+"""
+
+
+def test_a_folder_that_hangs_is_not_told_alive(service: Callable[..., Running], tmp_path: Path) -> None:
+    settings = f'camera = "none"\nwatch_folder = "{tmp_path}/drop"\num_per_px = 0.1\n'
+    one = service(settings, watchdog_s=0.6, command=[sys.executable, "-c", HANGING_FOLDER, "run"])
+    one.told("READY=1")
+    deadline_s = time.monotonic() + PATIENCE_S
+    while one.tells("WATCHDOG=1", 2.0):
+        assert time.monotonic() < deadline_s
 
 
 def test_it_is_alive_while_it_waits(service: Callable[..., Running]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import islice
@@ -135,6 +137,54 @@ def test_who_always_has_another_image_keeps_neither_orders_nor_the_interval_wait
     Event().wait(0.01)
     # Each of them within a round, whoever's turn it is.
     assert {shot.errand for shot in islice(shots, 3)} == {greedy, order, None}
+
+
+class Slow:
+    """Takes its time to say whether it has another image: until it is let."""
+
+    def __init__(self, due_s: float) -> None:
+        self.due_s = due_s
+        self.asked, self.let = Event(), Event()
+
+    def shot(self) -> Shot:
+        self.asked.set()
+        self.let.wait()
+        return Shot()
+
+    def close(self) -> None:
+        """There is nothing to release."""
+
+
+def test_who_hangs_when_its_time_has_come_is_overdue_and_who_captures_is_not(camera: GuardedCamera) -> None:
+    slow = Slow(time.monotonic() - 100)
+    desk = Desk(camera, [slow])
+    shots = desk.shots()
+    with ThreadPoolExecutor(1) as capturing:
+        for _ in range(2):
+            assert desk.overdue_s() == 0
+            taken = capturing.submit(next, shots)
+            assert slow.asked.wait(20)
+            before_s = desk.overdue_s()
+            time.sleep(0.01)
+            # Counted from when it could be asked: that it had to wait for another's frame is no sign of a hang.
+            assert before_s < desk.overdue_s() < 100
+            slow.let.set()
+            taken.result()
+            slow.asked.clear()
+            slow.let.clear()
+        assert desk.overdue_s() == 0
+
+
+def test_whose_time_has_not_come_is_not_overdue(camera: GuardedCamera) -> None:
+    desk = Desk(camera, [Slow(time.monotonic() + 1000)])
+    with ThreadPoolExecutor(1) as capturing:
+        taken = capturing.submit(lambda: list(desk.shots()))
+        desk.put(order := Order("finish"))
+        time.sleep(0.05)
+        assert desk.overdue_s() == 0
+        desk.close()
+        assert [shot.errand for shot in taken.result()] == [order]
+    assert desk.overdue_s() == 0
 
 
 @pytest.fixture
