@@ -144,7 +144,8 @@ class Line:
         Given a model and how it failed on a frame, gives one to take its place, from that frame on. Without it such a
         frame is broken.
     give_back : callable, optional
-        Given, in the capturing thread, what was asked for when the line was closed and so will not come out.
+        Given, in the capturing thread, what was asked for and will not come out, since the line or the camera was
+        closed.
     bell : Bell, optional
         Rung when there is something to take; who rings it too wakes the one who waits, even from a signal handler.
     """
@@ -236,15 +237,14 @@ class Line:
     def _capture(self) -> None:
         try:
             for shot in self._shots:
-                if not self._has_turn(shot) or not self._taken.put(piece := self._captured(shot)):
+                piece = self._captured(shot) if self._has_turn(shot) else None
+                if piece is None or not self._taken.put(piece):
                     if self._give_back is not None:
                         self._give_back(shot)
                     break
                 if isinstance(piece.outcome, Broken) and not isinstance(piece.outcome.error, ImageError):
                     break
                 del piece, shot  # or it stays while the next one is captured
-        except EndOfFrames:
-            pass
         except BaseException as error:  # of whoever says what is captured
             self._taken.put(_broken(Shot(), error))
         finally:
@@ -261,7 +261,8 @@ class Line:
             self._taken.wait_until_empty()
         return not self._is_closed
 
-    def _captured(self, shot: Shot) -> _Piece:
+    def _captured(self, shot: Shot) -> _Piece | None:
+        """Capture a frame; None when the camera has no more, or was closed."""
         if shot.model is not None:
             with self._switching:
                 self._model = shot.model
@@ -271,7 +272,7 @@ class Line:
             frame = shot.take(self._tell)
             return _Piece(shot, frame, self._model, has_turn=not shot.may_drop)
         except EndOfFrames:
-            raise
+            return None
         except BaseException as error:  # whatever it is, it belongs to the one who takes it off
             return _broken(shot, error, has_turn=not shot.may_drop)
 

@@ -207,12 +207,12 @@ class GuardedCamera:
         self._end_worker()
 
     def _open(self) -> Camera:
-        self._worker = _Worker(partial(self._opener, self.name, self._settings))
+        worker = self._worker = _Worker(partial(self._opener, self.name, self._settings))
         try:
-            return self._limited(self._worker.open())
+            return self._limited(worker.open())
         except BaseException:
             # Also on Ctrl-C: should the open succeed after all, the worker closes what it opened.
-            self._worker.end(0.0)
+            worker.end(0.0)
             self._worker = None
             raise
 
@@ -255,6 +255,8 @@ class GuardedCamera:
     def _limited(self, answer: Future[T]) -> T:
         until_s = time.monotonic() + self._settings.timeout_s
         while not wait([answer], min(_TOLD_WAITING_EVERY_S, max(0.0, until_s - time.monotonic()))).done:
+            if self._closed:  # meanwhile, by another thread
+                raise EndOfFrames(self.name)
             if time.monotonic() >= until_s:
                 self._count(timeouts=1)
                 why = f"no answer within {self._settings.timeout_s:g} s"

@@ -284,6 +284,15 @@ def test_closed_while_a_frame_waits_for_its_turn_that_is_given_back_and_not_capt
         assert len(all_of(line)) == len(captured) == in_hand
 
 
+def test_what_a_camera_does_not_give_since_it_was_closed_is_given_back(model: Model, cells: Pixels) -> None:
+    given_back: SimpleQueue[Shot] = SimpleQueue()
+    shots = [Shot(taking(cells, 0)), Shot(raising(EndOfFrames("closed")), errand="frame")]
+    with Line(iter(shots), model, give_back=given_back.put) as line:
+        (judged,) = all_of(line)
+        assert isinstance(judged, Judged)
+        assert given_back.get(timeout=PATIENCE_S).errand == "frame"
+
+
 @pytest.mark.parametrize("keeps", [False, True])
 def test_who_asks_for_frames_may_fail(model: Model, cells: Pixels, keeps: bool) -> None:
     def shots() -> Iterator[Shot]:

@@ -217,6 +217,31 @@ def test_closing_from_elsewhere_ends_the_attempts():
     assert len(bench.cameras) == 1
 
 
+def test_closing_from_elsewhere_ends_a_read_that_hangs(hang):
+    camera = Bench(hang).guard(CameraSettings(um_per_px=0.1, timeout_s=3600))
+    threading.Timer(0.1, camera.close).start()
+    with pytest.raises(EndOfFrames):
+        camera.read()
+
+
+def test_closing_from_elsewhere_ends_a_read_whose_camera_does_not_open_again():
+    openings = []
+
+    def opener(specification, settings):
+        openings.append(specification)
+        if len(openings) == 2:
+            closing = threading.Thread(target=camera.close)
+            closing.start()
+            closing.join()
+            raise LOST
+        return ScriptedCamera(iter([LOST]), settings)
+
+    camera = GuardedCamera("scripted", SETTINGS, BackOff(99), opener, lambda _: None)
+    with pytest.raises(EndOfFrames):
+        camera.read()
+    assert len(openings) == 2
+
+
 def test_no_frame_is_kept_alive_by_the_worker():
     bench = Bench()
     bench.script = (np.zeros((32, 32, 3), np.uint8) for _ in range(2))

@@ -136,11 +136,8 @@ def test_told_to_end_it_waits_for_no_camera(service: Callable[..., Running], cam
         assert "service degraded" not in [event.kind for event in journal.events()]
 
 
-def test_told_to_end_it_refuses_the_frame_that_its_camera_does_not_give(service: Callable[..., Running]) -> None:
-    settings = 'camera = "sim:MM"\nsize = "640x480"\ntimeout = 3600\n'
-    one = service(settings, command=[sys.executable, "-c", HUNG_CAMERA.format(frames=2), "run"])
-    one.told("READY=1")
-    assert one.ask("frame", "S-1")["record"] == 1
+def refused_frame(one: Running, meanwhile: Callable[[], object]) -> str:
+    """Ask for a frame that the camera does not give; return what is told after something else was done meanwhile."""
     refused: list[ServiceUnavailable] = []
 
     def wait_for_a_frame() -> None:
@@ -152,9 +149,28 @@ def test_told_to_end_it_refuses_the_frame_that_its_camera_does_not_give(service:
     asker = Thread(target=wait_for_a_frame)
     asker.start()
     time.sleep(0.5)  # or it is refused before it begins
-    assert one.end().splitlines()[-1] == "stopped"
+    meanwhile()
     asker.join()
-    assert "ends" in str(refused)
+    return str(refused)
+
+
+def test_told_to_end_it_refuses_the_frame_that_its_camera_does_not_give(service: Callable[..., Running]) -> None:
+    settings = 'camera = "sim:MM"\nsize = "640x480"\ntimeout = 3600\n'
+    one = service(settings, command=[sys.executable, "-c", HUNG_CAMERA.format(frames=2), "run"])
+    one.told("READY=1")
+    assert one.ask("frame", "S-1")["record"] == 1
+    ended: list[str] = []
+    assert "ends" in refused_frame(one, lambda: ended.append(one.end()))
+    assert ended[0].splitlines()[-1] == "stopped"
+
+
+def test_begun_anew_it_refuses_the_frame_that_its_camera_does_not_give(service: Callable[..., Running]) -> None:
+    settings = 'camera = "sim:MM"\nsize = "640x480"\ntimeout = 3600\n'
+    one = service(settings, command=[sys.executable, "-c", HUNG_CAMERA.format(frames=2), "run"])
+    one.told("READY=1")
+    assert one.ask("frame", "S-1")["record"] == 1
+    assert "begins anew" in refused_frame(one, lambda: one.ask("reload"))
+    assert one.ask("frame", "S-1")["record"] == 2
 
 
 EXCLUSIVE_CAMERA = """
