@@ -38,8 +38,10 @@ def native_messages(pattern: re.Pattern[bytes]) -> Iterator[list[str]]:
             yield messages
             return
         reader, writer = os.pipe()
-        # A full pipe must drop what comes, never block the library that nobody reads from yet.
+        # A full pipe must drop what comes, never block the library that nobody reads from yet; and what there is must
+        # be read without waiting for its end, which a process begun meanwhile holds as its own standard error.
         os.set_blocking(writer, False)
+        os.set_blocking(reader, False)
         _flush()
         os.dup2(writer, _STDERR)
         os.close(writer)
@@ -49,8 +51,8 @@ def native_messages(pattern: re.Pattern[bytes]) -> Iterator[list[str]]:
             _flush()
             os.dup2(original, _STDERR)
             os.close(original)
-            with os.fdopen(reader, "rb") as collected:
-                text = collected.read()
+            with os.fdopen(reader, "rb", buffering=0) as collected:
+                text = collected.read() or b""
             messages += [message.decode("utf-8", "replace").strip() for message in pattern.findall(text)]
             if others := pattern.sub(b"", text):
                 os.write(_STDERR, others)

@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import subprocess
 import threading
 import zlib
 
@@ -311,6 +312,16 @@ def test_what_others_write_while_decoding_is_passed_on(capfd):
         os.write(2, b"libpng warning: iCCP: known incorrect sRGB profile\nfrom another thread\n")
     assert messages == ["libpng warning: iCCP: known incorrect sRGB profile"]
     assert capfd.readouterr().err == "from another thread\n"
+
+
+def test_a_process_that_is_begun_while_decoding_is_not_waited_for(capfd):
+    with decoder_messages():
+        child = subprocess.Popen(["sleep", "60"])
+        os.write(2, b"while it runs\n")
+    assert child.poll() is None
+    child.kill()
+    child.wait()
+    assert capfd.readouterr().err == "while it runs\n"
 
 
 def test_more_messages_than_a_pipe_holds_block_nobody(capfd):
