@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from threading import Event
 from types import TracebackType
 from typing import Literal
 
 from edge.camera.guard import GuardedCamera, Teller, told_nobody
-from edge.errors import ImageError, JournalError, OutputError, WbcError
+from edge.errors import ImageError, JournalDiskFailed, JournalError, OutputError, WbcError
 from edge.frame import Pixels
 from edge.journal import Journal
 from edge.journal.pictures import FOLDER, PictureWriter
@@ -86,7 +87,8 @@ class Finished:
 class Session:
     """One sample under the microscope: how its frames are judged and where they are logged.
 
-    A context manager; leaving it waits until the pictures asked for are written.
+    A context manager; leaving it waits until the pictures asked for are written, and removes those that the journal was
+    not told of.
 
     Parameters
     ----------
@@ -133,9 +135,13 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait until the pictures are written."""
-        if self._pictures is not None:
-            self._pictures.close()
+        """Wait until the pictures are written; no row refers to those that are left, so that none would ever go."""
+        if self._pictures is None:
+            return
+        self._pictures.close()
+        for picture in self._pictures.finished():
+            if isinstance(picture.outcome, Path):
+                _discard(picture.outcome)
 
     def add(self, result: FrameResult, pixels: Pixels | None = None) -> Logged:
         """Log a frame that was judged by the session's model; on return it is on the disk.
@@ -180,7 +186,7 @@ class Session:
             if isinstance(picture.outcome, OutputError):
                 yield self.add_failure(self._journal.frame(picture.record).result.frame, picture.outcome)
             else:
-                self._journal.attach_picture(picture.record, picture.kind, picture.outcome)
+                self._attach(picture.record, picture.kind, picture.outcome)
 
     def so_far(self) -> SampleResult | None:
         """Decide on the sample by what was seen of it until now, by whichever process; None without a model."""
@@ -207,6 +213,16 @@ class Session:
             self._journal.finish_sample(self._number, decided)
         return [*failed, Finished(self.sample, self.logged, decided)]
 
+    def _attach(self, record: int, kind: str, picture: Path) -> None:
+        try:
+            self._journal.attach_picture(record, kind, picture)
+        except JournalDiskFailed:
+            # What a failing disk was told last may be there all the same, and a row without its picture is worse.
+            raise
+        except JournalError:
+            _discard(picture)
+            raise
+
     def _keep(self, pictures: PictureWriter, record: int, pixels: Pixels, result: FrameResult) -> None:
         if self._save == "overlays" and self.model is not None:
             classes = self.model.bundle.description.classes
@@ -215,6 +231,11 @@ class Session:
             pictures.put(record, "overlay", drawn, sample=self.sample)
         else:
             pictures.put(record, "frame", pixels, sample=self.sample)
+
+
+def _discard(picture: Path) -> None:
+    with suppress(OSError):
+        picture.unlink()
 
 
 def caption(result: FrameResult) -> str:

@@ -80,8 +80,7 @@ class Work:
         self._model.runtime.close()
         if self._session is None:
             return
-        self._session.__exit__(None, None, None)
-        with suppress(JournalError):
+        with self._session, suppress(JournalError):
             self._session.finish()
         self._session = None
 

@@ -1,7 +1,8 @@
 """A session loses nothing: whatever ends it, all that was shown is logged, and the sample's verdict with it."""
 
+import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from threading import Event
 
@@ -12,7 +13,16 @@ from edge.camera import CameraSettings
 from edge.camera.doubles import ScriptedCamera
 from edge.camera.guard import BackOff, GuardedCamera
 from edge.capture import Failed, Finished, Logged, Session, caption, run, ticks
-from edge.errors import CameraLost, ImageError, JournalError, OutputError, ScaleError, WbcError
+from edge.errors import (
+    CameraLost,
+    ImageError,
+    JournalDiskFailed,
+    JournalError,
+    JournalLocked,
+    OutputError,
+    ScaleError,
+    WbcError,
+)
 from edge.frame import Frame
 from edge.journal import Journal
 from edge.journal.retention import Policy, prune
@@ -321,6 +331,48 @@ def test_a_picture_that_cannot_be_kept_is_reported_and_the_frames_go_on(journal,
     assert (kinds.count(Logged), kinds.count(Failed), kinds[-1]) == (2, 2, Finished)
     assert all(isinstance(each.error, OutputError) for each in shown if isinstance(each, Failed))
     assert events(journal).count("failure") == 2
+
+
+@pytest.fixture
+def with_pictures(tmp_path, model, cells):
+    """Give a session of two frames whose pictures are written, and not told of to the journal yet; and its journal."""
+    with Journal.open(tmp_path / "journal.sqlite3", timeout_s=0.0) as journal:
+        session = Session(journal, "S-1", save="frames")
+        for number in range(2):
+            session.add(measure(Frame(cells, f"field {number}", number, 0.1, 0.0, 0.0)), cells)
+        while len(pictures(journal)) < 2:
+            time.sleep(0.01)
+        yield journal, session
+        session.__exit__(None, None, None)
+
+
+def pictures(journal):
+    return sorted(journal.path.parent.glob("pictures/S-1/*.jpg"))
+
+
+def test_a_picture_of_which_the_journal_cannot_be_told_is_not_left_there_for_good(with_pictures):
+    journal, session = with_pictures
+    with closing(sqlite3.connect(journal.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalLocked):
+            list(session.finished_pictures())
+    assert [picture.name for picture in pictures(journal)] == ["000002-frame.jpg"]
+    session.finish()
+    assert [list(record.pictures.values()) for record in journal.frames()] == [[], pictures(journal)]
+
+
+def test_a_session_that_ends_without_telling_the_journal_of_its_pictures_leaves_none(with_pictures):
+    journal, session = with_pictures
+    session.__exit__(None, None, None)
+    assert pictures(journal) == []
+
+
+def test_a_picture_that_a_failing_disk_may_have_been_told_of_is_left(with_pictures, failing_disk):
+    journal, session = with_pictures
+    with failing_disk(journal, 99), pytest.raises(JournalDiskFailed):
+        list(session.finished_pictures())
+    session.__exit__(None, None, None)
+    assert [picture.name for picture in pictures(journal)] == ["000001-frame.jpg"]
 
 
 def test_a_folder_for_pictures_that_cannot_be_made_is_told_at_once(journal):
