@@ -194,7 +194,7 @@ class Service:
                 if last_s is not None and time.time() < last_s:
                     journal.event("clock", f"is {last_s - time.time():.0f} s behind what was logged last")
             self._log_settings(journal, settings)
-            upkeep = Upkeep(settings, journal, self._bulletin, self._say, self._clock)
+            upkeep = stack.enter_context(closing(Upkeep(settings, journal, self._bulletin, self._say, self._clock)))
             model = self._parts.models.open(settings).model
             camera = self._parts.camera(settings, self._wait, self._tell_waiting)
             if camera is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -83,7 +83,7 @@ class Upkeep:
         self._checking = self._told_unremovable = False
         self._made_again = 0
         self._look_s = self._prune_s = self._tell_disk_s = time.monotonic()
-        self._pruning: Iterator[Pruned] | None = None
+        self._pruning: Generator[Pruned, None, None] | None = None
         self._gone = Pruned()
         self._tell_pictures()
         if self._free(journal.path.parent) < settings.keep_free_mb:
@@ -116,6 +116,11 @@ class Upkeep:
             with self._later():
                 self._prune(_PRUNE_FOR_S if is_idle else 0.0)
 
+    def close(self) -> None:
+        """Throw no more away, so that others may; what is left over is for the next one."""
+        if self._pruning is not None:
+            self._pruning.close()
+
     def _look(self, now_s: float, is_idle: bool) -> None:
         self._watch_clock()
         self._watch_room()
@@ -128,7 +133,7 @@ class Upkeep:
         self._watch_disk(now_s)
         self._check()
 
-    def _begun_pruning(self) -> Iterator[Pruned]:
+    def _begun_pruning(self) -> Generator[Pruned, None, None]:
         """Throw away what the configuration no longer keeps, a step at a time."""
         settings = self._settings
         is_trusted = self._clock.is_trusted

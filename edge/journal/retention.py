@@ -140,12 +140,12 @@ def steps(
     now_s: float | None = None,
     free_mb: Callable[[Path], float] = lambda folder: shutil.disk_usage(folder).free / 1e6,
     timeout_s: float = 0.0,
-) -> Iterator[Pruned]:
+) -> Generator[Pruned, None, None]:
     """Do as :func:`prune`, a little at a time, so that frames can be logged in between.
 
     What a step threw away stays thrown away whatever ends the next one. All of them together look at each picture and
-    each frame a fixed number of times. From the first step to the last nobody else throws away: two that make room for
-    the same excess would each do so.
+    each frame a fixed number of times. From the first step to the last, or until it is closed, nobody else throws away:
+    two that make room for the same excess would each do so.
 
     Yields
     ------

@@ -208,6 +208,19 @@ def test_what_somebody_else_throws_away_it_leaves_to_them(journal: Journal, pict
     assert [bool(record.pictures) for record in journal.frames()] == [False, False, True]
 
 
+def test_closed_it_lets_others_throw_away_though_it_is_not_done(
+    journal: Journal, picture: Callable[[int], None]
+) -> None:
+    picture(3)
+    upkeep, _ = begun(journal, Disk(1000), keep_picture_mb=1)
+    upkeep.work(is_idle=False)
+    with pytest.raises(TimeoutError), durable.locked(journal.path.parent, 0.0):
+        pass
+    upkeep.close()
+    with durable.locked(journal.path.parent, 0.0):
+        assert all(record.pictures for record in journal.frames())
+
+
 def test_writes_that_had_to_be_made_again_are_told_and_logged_once_in_a_while(
     journal: Journal, failing_disk: Callable[[Journal, int], AbstractContextManager[None]]
 ) -> None:
