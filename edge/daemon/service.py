@@ -196,6 +196,8 @@ class Service:
             self._log_settings(journal, settings)
             upkeep = stack.enter_context(closing(Upkeep(settings, journal, self._bulletin, self._say, self._clock)))
             model = self._parts.models.open(settings).model
+            # A GPU holds much memory, of which a service that is degraded needs none.
+            stack.callback(model.runtime.close)
             camera = self._parts.camera(settings, self._wait, self._tell_waiting)
             if camera is not None:
                 # At once: nobody else lets go of it when one of the next lines fails.

@@ -136,6 +136,23 @@ def test_told_to_end_it_waits_for_no_camera(service: Callable[..., Running], cam
         assert "service degraded" not in [event.kind for event in journal.events()]
 
 
+def test_degraded_it_leaves_the_gpu(
+    service: Callable[..., Running], gpu: Callable[[str], None], tmp_path: Path
+) -> None:
+    gpu("works")
+    settings = f'camera = "v4l2:{tmp_path / "video9"}"\num_per_px = 0.1\naccelerator = "gpu"\n'
+    one = service(settings)
+    one.told("STATUS=degraded")
+    assert children(one) == []
+
+
+def children(one: Running) -> list[str]:
+    """List what processes a service has begun and not ended."""
+    threads = Path(f"/proc/{one.process.pid}/task").iterdir()
+    begun = [number for thread in threads for number in (thread / "children").read_text().split()]
+    return [Path(f"/proc/{number}/cmdline").read_text() for number in begun]
+
+
 def refused_frame(one: Running, meanwhile: Callable[[], object]) -> str:
     """Ask for a frame that the camera does not give; return what is told after something else was done meanwhile."""
     refused: list[ServiceUnavailable] = []
