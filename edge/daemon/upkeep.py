@@ -10,11 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
+from threading import enumerate as enumerate_threads
 
 from edge.daemon.clock import ClockWatch
 from edge.daemon.health import Bulletin
 from edge.daemon.words import Say
-from edge.errors import JournalDiskFailed, JournalError, JournalLocked, StorageFull
+from edge.errors import JournalDiskFailed, JournalLocked, StorageFull
 from edge.journal import Journal
 from edge.journal.reserve import Reserve
 from edge.journal.retention import Policy, Pruned, steps
@@ -28,6 +29,9 @@ _PRUNE_FOR_S = 0.2
 
 _MAKE_ROOM_FOR_S = 5.0
 """A disk that is nearly full is worth a few frames: pictures go for so long before the next one is taken."""
+
+_CHECKER = "check"
+"""Name of the thread that reads the journal through."""
 
 _TELL_DISK_EVERY_S = 3600.0
 _DAY_S = 86_400.0
@@ -80,7 +84,7 @@ class Upkeep:
         self._settings, self._journal, self._bulletin, self._say = settings, journal, bulletin, say
         self._clock, self._free = clock, free
         self._found: SimpleQueue[list[str]] = SimpleQueue()
-        self._checking = self._told_unremovable = False
+        self._told_unremovable = False
         self._made_again = 0
         self._look_s = self._prune_s = self._tell_disk_s = time.monotonic()
         self._pruning: Generator[Pruned, None, None] | None = None
@@ -237,12 +241,14 @@ class Upkeep:
 
     def _check(self) -> None:
         """Have the journal read through in a thread of its own, and log what was found."""
+        # Also one begun before the service began anew. Looked for before its finding, which is there when it is gone.
+        is_checking = any(thread.name == _CHECKER for thread in enumerate_threads())
         try:
             problems = self._found.get_nowait()
         except Empty:
-            self._begin_check()
+            if not is_checking:
+                self._begin_check()
             return
-        self._checking = False
         said = "; ".join(problems[:5]) or "sound"
         self._journal.event("integrity", said)
         self._bulletin.change(journal_checked=f"{datetime.now().astimezone():%Y-%m-%d %H:%M}: {said}")
@@ -251,14 +257,13 @@ class Upkeep:
             self._bulletin.failed(f"journal is damaged: {said}")
 
     def _begin_check(self) -> None:
-        if self._checking or not self._settings.check_days:
+        if not self._settings.check_days:
             return
         last_s = last_event_s(self._journal, "integrity")
         # The absolute value, since a clock that was ahead once must not put off the next look for years.
         if last_s is not None and abs(time.time() - last_s) < self._settings.check_days * _DAY_S:
             return
-        self._checking = True
-        Thread(target=_read_through, args=(self._journal.path, self._found), name="check", daemon=True).start()
+        Thread(target=_read_through, args=(self._journal.path, self._found), name=_CHECKER, daemon=True).start()
 
     def _warn(self, kind: str, detail: str) -> None:
         self._say("warning", f"{kind}: {detail}")
@@ -269,5 +274,5 @@ def _read_through(path: Path, found: SimpleQueue[list[str]]) -> None:
     try:
         with Journal.open_read_only(path) as journal:
             found.put(journal.check())
-    except JournalError as error:
-        found.put([str(error)])
+    except Exception as error:  # nobody else would hear of it
+        found.put([str(error) or type(error).__name__])

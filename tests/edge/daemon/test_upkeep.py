@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -307,3 +308,37 @@ def test_a_damaged_journal_is_found_and_told(journal: Journal, monkeypatch: pyte
     assert "damaged" in said[-1]
     upkeep.work(is_idle=True)
     assert kinds(journal).count("integrity") == 1
+
+
+def test_a_look_that_fails_by_whatever_is_told(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Journal) -> list[str]:
+        raise MemoryError
+
+    monkeypatch.setattr(Journal, "check", fail)
+    upkeep, _ = begun(journal, Disk(1000), check_days=1)
+    while "integrity" not in kinds(journal):
+        upkeep.work(is_idle=True)
+    assert journal.events()[-1].detail == "MemoryError"
+
+
+def test_however_often_the_service_begins_anew_the_journal_is_read_by_one_at_a_time(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Journal] = []
+    done = Event()
+
+    def look(looked_at: Journal) -> list[str]:
+        looks.append(looked_at)
+        done.wait()
+        return []
+
+    monkeypatch.setattr(Journal, "check", look)
+    upkeeps = [begun(journal, Disk(1000), check_days=1)[0] for _ in range(3)]
+    for upkeep in upkeeps:
+        upkeep.work(is_idle=True)
+    done.set()
+    while "integrity" not in kinds(journal):
+        upkeeps[0].work(is_idle=True)
+    for upkeep in upkeeps:
+        upkeep.work(is_idle=True)
+    assert len(looks) == kinds(journal).count("integrity") == 1
