@@ -204,10 +204,14 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         with self._changed:
             self._changed.wait_for(lambda: not self._answering, timeout_s)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answer one, and count it meanwhile."""
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Begin to answer one, and count it at once: its thread may come to its turn only after all are waited for."""
         with self._changed:
             self._answering += 1
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer one."""
         try:
             super().process_request_thread(request, client_address)
         finally:

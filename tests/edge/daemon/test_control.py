@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from edge.daemon import control
 from edge.daemon.control import ANSWER_TIMEOUT_S, ask, listening, location
 from edge.errors import ConfigurationError, ServiceUnavailable
 
@@ -98,6 +99,28 @@ def test_who_has_asked_is_answered_though_it_ends(tmp_path: Path) -> None:
         # The process may end at once now.
         assert answered.is_set()
         assert reply.result() == {"last": "words"}
+
+
+def test_who_has_asked_is_answered_though_its_thread_had_no_turn_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, begun, turn = tmp_path / "control.sock", threading.Event(), threading.Event()
+    answer = control._Server.process_request_thread
+
+    def late(server: Any, *request: Any) -> None:
+        begun.set()
+        turn.wait()
+        answer(server, *request)
+
+    monkeypatch.setattr(control._Server, "process_request_thread", late)
+    with ThreadPoolExecutor(1) as client:
+        with listening(path, echo):
+            reply = client.submit(ask, path, {})
+            begun.wait()
+            threading.Timer(1.0, turn.set).start()
+        # The process may end at once now.
+        assert turn.is_set()
+        assert reply.result() == {"heard": {}}
 
 
 @pytest.fixture
