@@ -12,8 +12,8 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import IO
 
@@ -71,15 +71,16 @@ class GpuRuntime:
         self._socket, theirs = socket.socketpair()
         with theirs, tempfile.TemporaryFile() as said:
             try:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "edge.model.gpu_worker", str(theirs.fileno())],
-                    # Python looks for modules in the working folder first, and that may be anybody's.
-                    cwd="/",
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=said,
-                )
+                with _deaf():
+                    self._process = subprocess.Popen(
+                        [sys.executable, "-m", "edge.model.gpu_worker", str(theirs.fileno())],
+                        # Python looks for modules in the working folder first, and that may be anybody's.
+                        cwd="/",
+                        pass_fds=[theirs.fileno()],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=said,
+                    )
             except OSError as error:
                 self._socket.close()
                 raise GpuFailed("the GPU", f"its process cannot be started: {error.strerror}") from error
@@ -159,6 +160,20 @@ class GpuRuntime:
             self.close()
             raise GpuFailed("the GPU", " ".join(answer.error.split()))
         return answer
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Let a process that is begun in the block hear nothing of Ctrl-C and of a unit that is stopped.
+
+    Both are told to all processes at once; it would fail the frames in hand, and be taken for broken from then on. It
+    ends when the one that asks does, and hears that from the socket.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end(process: subprocess.Popen[bytes], connection: Connection, ours: socket.socket) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -212,6 +214,22 @@ def test_when_the_gpu_fails_in_use_the_same_tiles_are_judged_by_the_processor(
     assert found.name == cpu.name
     # Nor is it trusted by who comes after.
     assert chosen("gpu").choice == found.choice
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_asks_the_whole_group_to_end_leaves_the_gpu_to_the_one_that_asks(
+    gpu: Callable[[str], None], bundled: Bundle, number: signal.Signals
+) -> None:
+    gpu("works")
+    running = GpuRuntime(bundled.networks["int8"], len(bundled.description.classes))
+    running._process.send_signal(number)
+    with pytest.raises(subprocess.TimeoutExpired):
+        running._process.wait(0.5)
+    assert len(running.run(bundled.selftest_tiles).logits) == len(bundled.selftest_tiles)
+    running.close()
+    assert running._process.returncode == 0
+    # Whoever asks hears them as before.
+    assert number not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_the_process_of_the_gpu_ends_with_the_one_that_asks(gpu: Callable[[str], None], bundled: Bundle) -> None:
