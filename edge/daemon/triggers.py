@@ -183,6 +183,8 @@ class Desk:
             while True:
                 if (order := self._orders.get_nowait()) is not None:
                     order.failed(_gone())
+        # A capturing thread that was at a trigger all the while must come to its end too.
+        self.close()
 
     def shots(self) -> Iterator[Shot]:
         """Give what is asked for, as it is; in the capturing thread, which waits here."""
