@@ -103,7 +103,7 @@ class Service:
         self._parts, self._bulletin, self._notifier, self._say = parts, bulletin, notifier, say
         self._orders: SimpleQueue[Order] = SimpleQueue()
         self._bell = Bell()
-        self._stopping = False
+        self._stopping = self._is_over = False
         self._settings = Config()
         self._clock: ClockWatch | None = None
         self._outage = Outage()
@@ -176,8 +176,8 @@ class Service:
                 self._ready_s = math.inf
                 self._degrade(error, retry_s)
                 retry_s = min(2 * retry_s, _MOST_RETRY_S)
-        for order in self._waiting_orders():
-            order.failed(_Ending("the service", "ends", "Ask again"))
+        self._is_over = True
+        self._refuse_rest()
         self._notifier.stopping()
         self._bulletin.change(state="stopping")
         self._say("info", "stopped")
@@ -278,6 +278,12 @@ class Service:
     def _order(self, order: Order) -> None:
         self._orders.put(order)
         self._bell.ring()
+        if self._is_over:  # or else it is refused by who looks at them after that was set
+            self._refuse_rest()
+
+    def _refuse_rest(self) -> None:
+        for order in self._waiting_orders():
+            order.failed(_Ending("the service", "ends", "Ask again"))
 
     def _waiting_orders(self) -> Iterator[Order]:
         with suppress(Empty):

@@ -10,13 +10,17 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import pytest
 from running import Running
 
 from edge import calibration
+from edge.daemon.health import Bulletin
+from edge.daemon.notify import Notifier
+from edge.daemon.parts import Parts
+from edge.daemon.service import Service
 from edge.errors import ServiceUnavailable
 from edge.journal import Journal
 from edge.simulator import Smear, draw
@@ -77,6 +81,15 @@ def test_ended_it_finishes_the_frame_in_hand_and_logs_the_verdict_so_far(service
         assert sample.result.frames == sample.frames >= 3
         assert journal.check() == []
         assert journal.audit().problems == ()
+
+
+@pytest.mark.timeout(30)
+def test_who_asks_when_it_has_ended_hears_so_at_once() -> None:
+    ended = Service(cast(Parts, None), Bulletin(), Notifier({}), print)
+    ended.stop()
+    ended.run()
+    with pytest.raises(ServiceUnavailable, match="ends"):
+        ended.answer({"ask": "frame"}, "somebody")
 
 
 def test_a_wrong_configuration_degrades_it_and_a_right_one_heals_it(service: Callable[..., Running]) -> None:
