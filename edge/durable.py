@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import get_native_id
 from typing import BinaryIO
 
 _LOCK_EVERY_S = 0.05
@@ -36,7 +37,8 @@ def write(path: Path, content: bytes, mode: int | None = None) -> None:
     OSError
         When it cannot be written; the file is then as it was.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Of a thread, not of a process: two threads of the service may write the same file.
+    part = path.with_name(f".{path.name}.{get_native_id()}.part")
     try:
         with begin(part) as stream:
             if mode is None and path.exists():

@@ -15,7 +15,7 @@ from threading import enumerate as enumerate_threads
 from edge.daemon.clock import ClockWatch
 from edge.daemon.health import Bulletin
 from edge.daemon.words import Say
-from edge.errors import JournalDiskFailed, JournalLocked, StorageFull
+from edge.errors import JournalCorrupt, JournalDiskFailed, JournalLocked, StorageFull
 from edge.journal import Journal
 from edge.journal.reserve import Reserve
 from edge.journal.retention import Policy, Pruned, steps
@@ -83,7 +83,7 @@ class Upkeep:
         self.keeps_pictures = True
         self._settings, self._journal, self._bulletin, self._say = settings, journal, bulletin, say
         self._clock, self._free = clock, free
-        self._found: SimpleQueue[list[str]] = SimpleQueue()
+        self._found: SimpleQueue[tuple[str, list[str]]] = SimpleQueue()
         self._told_unremovable = False
         self._made_again = 0
         self._look_s = self._prune_s = self._tell_disk_s = time.monotonic()
@@ -244,7 +244,7 @@ class Upkeep:
         # Also one begun before the service began anew. Looked for before its finding, which is there when it is gone.
         is_checking = any(thread.name == _CHECKER for thread in enumerate_threads())
         try:
-            problems = self._found.get_nowait()
+            complaint, problems = self._found.get_nowait()
         except Empty:
             if not is_checking:
                 self._begin_check()
@@ -253,8 +253,8 @@ class Upkeep:
         self._journal.event("integrity", said)
         self._bulletin.change(journal_checked=f"{datetime.now().astimezone():%Y-%m-%d %H:%M}: {said}")
         if problems:
-            self._say("error", f"journal {self._journal.path} is damaged: {said}")
-            self._bulletin.failed(f"journal is damaged: {said}")
+            self._say("error", f"journal {self._journal.path} {complaint}: {said}")
+            self._bulletin.failed(f"journal {complaint}: {said}")
 
     def _begin_check(self) -> None:
         if not self._settings.check_days:
@@ -270,9 +270,11 @@ class Upkeep:
         self._journal.event(kind, detail)
 
 
-def _read_through(path: Path, found: SimpleQueue[list[str]]) -> None:
+def _read_through(path: Path, found: SimpleQueue[tuple[str, list[str]]]) -> None:
     try:
         with Journal.open_read_only(path) as journal:
-            found.put(journal.check())
+            found.put(("is damaged", journal.check()))
+    except JournalCorrupt as error:
+        found.put(("is damaged", [str(error)]))
     except Exception as error:  # nobody else would hear of it
-        found.put([str(error) or type(error).__name__])
+        found.put(("could not be read through", [str(error) or type(error).__name__]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,14 @@ def test_what_lies_where_a_file_is_begun_is_never_written_through(tmp_path: Path
     durable.write(path, b"more")
     assert path.read_bytes() == b"more"
     assert not part.exists()
+
+
+def test_two_threads_that_write_the_same_file_leave_one_of_both_whole(tmp_path: Path) -> None:
+    contents = [bytes([number]) * 100_000 for number in range(4)]
+    with ThreadPoolExecutor(len(contents)) as pool:
+        list(pool.map(partial(durable.write, tmp_path / "file"), contents * 25))
+    assert (tmp_path / "file").read_bytes() in contents
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")

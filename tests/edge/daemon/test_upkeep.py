@@ -315,10 +315,12 @@ def test_a_look_that_fails_by_whatever_is_told(journal: Journal, monkeypatch: py
         raise MemoryError
 
     monkeypatch.setattr(Journal, "check", fail)
-    upkeep, _ = begun(journal, Disk(1000), check_days=1)
+    upkeep, said = begun(journal, Disk(1000), check_days=1)
     while "integrity" not in kinds(journal):
         upkeep.work(is_idle=True)
     assert journal.events()[-1].detail == "MemoryError"
+    assert "could not be read through" in said[-1]
+    assert "damaged" not in said[-1]
 
 
 def test_however_often_the_service_begins_anew_the_journal_is_read_by_one_at_a_time(
