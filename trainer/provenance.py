@@ -6,6 +6,7 @@ import hashlib
 import platform
 from importlib.metadata import version
 
+import cv2
 import keras
 import msgspec
 
@@ -15,13 +16,16 @@ from trainer.manifest import ORDER
 from trainer.settings import Settings
 
 
-def software() -> dict[str, str]:
-    """Name the versions that weights depend on."""
+def software(*besides: str) -> dict[str, str]:
+    """Name the versions that weights depend on, and those of libraries besides."""
     engine = keras.backend.backend()
     return {
         "wbc-edge": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in ("keras", engine, "numpy")},
+        # Not by its package, of which there are several.
+        "opencv": cv2.__version__,
+        **{name: version(name) for name in besides},
     }
 
 

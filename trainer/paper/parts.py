@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import keras
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import __version__, durable
+from edge import durable
+from trainer import provenance
 from trainer.manifest import ORDER
 from trainer.paper.fields import Pictures
 from trainer.paper.protocols import Fold
@@ -123,19 +121,13 @@ def key(sha256: str, task: Task, protocol: str, system: str, settings: Settings)
     weights = Path(settings.weights)
     if "weights" in deciding and weights.is_file():
         deciding["weights"] = hashlib.sha256(weights.read_bytes()).hexdigest()
-    versions = [number for library, number in software().items() if library not in ("python", "numpy")]
-    told = msgspec.json.encode([ORDER, sha256, task.classes, protocol, system, deciding, versions])
+    told = msgspec.json.encode([ORDER, sha256, task.classes, protocol, system, deciding, software()])
     return hashlib.sha256(told).hexdigest()
 
 
 def software() -> dict[str, str]:
     """Name what computes, with versions."""
-    libraries = ("keras", keras.backend.backend(), "scikit-learn", "numpy")
-    return {
-        "wbc-edge": __version__,
-        "python": platform.python_version(),
-        **{library: version(library) for library in libraries},
-    }
+    return provenance.software("scikit-learn")
 
 
 def kept(path: Path, key: str) -> Part | None:

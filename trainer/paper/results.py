@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -34,8 +35,12 @@ class Task(NamedTuple):
 
     @property
     def slug(self) -> str:
-        """As in a file's name."""
-        return "-".join(re.sub(r"[^\w.-]+", "-", part) for part in (self.data, *self.classes))
+        """As in a file's name: no two tasks alike, whatever stands in their names."""
+        parts = (self.data, *self.classes)
+        plain = "-".join(re.sub(r"[^\w.-]+", "-", part) for part in parts)
+        if all(re.fullmatch(r"[\w.]+", part) for part in parts):
+            return plain
+        return f"{plain}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:8]}"
 
 
 class Part(msgspec.Struct, frozen=True):
