@@ -244,7 +244,7 @@ def calibration(
 
 
 def balanced(fields: Fields, most: int = CALIBRATION_TILES) -> NDArray[np.uint8]:
-    """Choose tiles so that classes, and the laboratories of each, have as many as they have alike.
+    """Choose tiles so that classes have as many as they have alike, and in a class its laboratories.
 
     Parameters
     ----------
@@ -263,10 +263,11 @@ def balanced(fields: Fields, most: int = CALIBRATION_TILES) -> NDArray[np.uint8]
         np.stack([fields.labels.astype(str), fields.labs[fields.owners]]), axis=1, return_inverse=True
     )
     order = rng.permutation(len(origin))
-    turn = _rank(origin[order])
-    # One of each origin in turn, until there are enough.
-    chosen = order[np.argsort(turn, kind="stable")][:most]
-    return np.asarray(fields.tiles[np.sort(chosen)])
+    # One of each laboratory in turn, then of these one of each class in turn, until there are enough: by cells of both
+    # at once a class of many laboratories would outweigh the others.
+    for of in (origin, fields.labels):
+        order = order[np.argsort(_rank(of[order]), kind="stable")]
+    return np.asarray(fields.tiles[np.sort(order[:most])])
 
 
 def check_calibration(tiles: NDArray[np.uint8], tile_px: int) -> None:

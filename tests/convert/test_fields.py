@@ -87,15 +87,15 @@ def test_a_label_that_is_no_class_is_refused(drawn_fields, description):
 
 
 def test_a_calibration_set_is_balanced_by_class_and_laboratory():
-    rng = np.random.default_rng(0)
-    owners = np.repeat(np.arange(4), [500, 10, 100, 40])
-    tiles = np.zeros((650, 8, 8, 3), np.uint8)
+    owners = np.repeat(np.arange(6), [500, 10, 100, 40, 300, 9])
+    tiles = np.zeros((len(owners), 8, 8, 3), np.uint8)
     tiles[:, 0, 0, 0] = owners
-    tiles[:, 1, 1] = rng.integers(0, 255, (650, 3))
-    classes = np.array([0, 0, 1, 1])
-    labs = np.array(["a", "b", "a", "b"])
-    chosen = fields.balanced(fields.Fields(tiles, classes[owners], owners, classes, labs, labs), most=130)
-    assert np.bincount(chosen[:, 0, 0, 0]).tolist() == [40, 10, 40, 40]
+    # The second class has one laboratory more than the first, and weighs no more for that.
+    classes = np.array([0, 0, 1, 1, 1, 2])
+    labs = np.array(["a", "b", "a", "b", "c", "d"])
+    chosen = fields.balanced(fields.Fields(tiles, classes[owners], owners, classes, labs, labs), most=129)
+    # Of nine tiles of the last class all, and of the others 60 each: 10 are all that a laboratory of the first has.
+    assert np.bincount(chosen[:, 0, 0, 0]).tolist() == [50, 10, 20, 20, 20, 9]
 
 
 def test_a_calibration_set_of_the_test_part_is_refused_as_a_leak(drawn_fields, description):
