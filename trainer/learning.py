@@ -72,7 +72,8 @@ def train(cells: Cells, settings: Settings, stage: str, around: Surroundings) ->
     Raises
     ------
     TrainingFailed
-        When the loss is no number; says at which step, and on cells of which pictures.
+        When the loss is no number; says at which step, and on cells of which pictures. Or when that on what is watched
+        never is.
     OutOfMemory
         When a batch does not fit; says which would.
     OutputError
@@ -109,6 +110,12 @@ def train(cells: Cells, settings: Settings, stage: str, around: Surroundings) ->
                 raise
             raise _too_large(settings, len(cells.classes)) from error
         if best:
+            if not best.weights:
+                raise TrainingFailed(
+                    stage,
+                    f"after no epoch was the loss on {', '.join(settings.stop_on)} a number",
+                    "Lower --learning-rate, or train in --precision float32",
+                )
             learner.set_weights(best.weights)
         if kept:
             kept.save(learner, stage, settings.epochs)

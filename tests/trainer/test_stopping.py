@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from interrupted import Stopped, stop_at, weights_of
 
 from trainer import settings, split, stopping
 from trainer.checkpoint import FOLDER, Checkpoints
-from trainer.errors import DataError
+from trainer.errors import DataError, TrainingFailed
 from trainer.learning import Surroundings, train
 from trainer.manifest import LabelledField
 from trainer.split import Parts
@@ -59,6 +60,19 @@ def test_the_best_epoch_is_kept_whatever_comes_after_it(cells, watching, losses)
         found[name] = weights_of(train(cells, watching, "training", Surroundings()))
     assert np.array_equal(found["first"], found["first again"])
     assert not any(np.array_equal(found[a], found[b]) for a, b in (("first", "second"), ("second", "last")))
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_training_that_is_never_any_number_on_what_is_watched_has_failed(cells, watching, losses, number):
+    losses += [number] * 3
+    with pytest.raises(TrainingFailed, match="training: after no epoch was the loss on a0-ALL, b1-normal a number"):
+        train(cells, watching, "training", Surroundings())
+
+
+def test_an_epoch_whose_loss_is_no_number_is_not_the_best(cells, watching, losses):
+    losses += [math.nan, 2.0, math.nan, 3.0, 2.0, 3.0]
+    first, second = (weights_of(train(cells, watching, "training", Surroundings())) for _ in range(2))
+    assert np.array_equal(first, second)
 
 
 def test_what_is_kept_is_no_worse_on_what_is_watched_than_the_last_epoch(cells, watching, monkeypatch):
