@@ -299,6 +299,8 @@ def _check_classes(network: Network, path: Path, classes: tuple[str, ...]) -> No
 
 
 def _check(network: Network, path: Path, classes: tuple[str, ...], representative: NDArray[np.uint8]) -> None:
+    import tensorflow as tf
+
     _check_classes(network, path, classes)
     _fields.check_calibration(representative, network.tile_px)
     embedding = int(network.function.outputs[1].shape[-1])
@@ -308,5 +310,11 @@ def _check(network: Network, path: Path, classes: tuple[str, ...], representativ
             f"has an embedding as wide as there are classes, {embedding}",
             "Logits and embedding are told apart by their width: give its last layer but one another",
         )
-    if not all(np.isfinite(part).all() for part in network.run(representative[:8])):
+    try:
+        given = network.run(representative[:8])
+    except tf.errors.ResourceExhaustedError as error:
+        raise NetworkUnreadable(
+            f"network {path}", "takes more memory for a tile than there is", "Convert it on a larger machine"
+        ) from error
+    if not all(np.isfinite(part).all() for part in given):
         raise CalibrationRefused("the representative dataset", "makes the network give what is no number")

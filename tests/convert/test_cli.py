@@ -21,6 +21,16 @@ def told(*arguments):
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
+def of_no_machine():
+    """Make a network of few weights whose activations take a million gigabytes."""
+    import keras
+    from keras import layers
+
+    shown = keras.Input((32, 32, 3))
+    embedding = layers.GlobalAveragePooling2D()(layers.UpSampling2D(10_000_000)(layers.Conv2D(4, 1)(shown)))
+    return keras.Model(shown, [layers.Dense(3)(embedding), embedding])
+
+
 COMMANDS = ("quantize", "verify", "inspect", "benchmark", "compare", "export", "keygen")
 
 
@@ -87,6 +97,7 @@ def test_a_model_that_would_refuse_its_own_fields_is_told_with_its_share(run_fol
         (lambda folder: (folder / "run.json").unlink(), 31, "not a finished training run"),
         (lambda folder: (folder / "network.keras").write_bytes(b"no network"), 70, "network.keras"),
         (lambda folder: (folder / "novelty.npy").unlink(), 32, "novelty.npy is missing"),
+        (lambda folder: of_no_machine().save(folder / "network.keras"), 70, "takes more memory for a tile"),
     ],
 )
 def test_a_mistake_is_one_line_and_its_own_exit_code(run_folder, tmp_path, damage, code, line):
