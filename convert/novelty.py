@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from convert.errors import CalibrationRefused
 from convert.fields import Fields
-from edge import verdict
+from edge import manifest, verdict
 
 REFUSAL_OVER_KNOWN = 1.2
 """Distance of refusal over that of the furthest hundredth of known fields, as the trainer's."""
@@ -107,17 +107,10 @@ def _folds(fields: Fields) -> NDArray[np.int64]:
             own = fields.labels == label
             if len(np.unique(units[own])) == 1:
                 units[own] = finer[own]
-    names, first, unit = np.unique(units, return_index=True, return_inverse=True)
-    folds, turn = np.empty(len(names), np.int64), 0
-    homes: dict[int, set[int]] = {label: set() for label in np.unique(fields.labels).tolist()}
-    for each in np.argsort(fields.labels[first], kind="stable").tolist():
-        # Of a class in groups of several classes the first two are not dealt one after the other.
-        own = [homes[label] for label in np.unique(fields.labels[unit == each]).tolist()]
-        turn = next((later for later in range(turn, turn + FOLDS) if {later % FOLDS} not in own), turn)
-        folds[each] = turn % FOLDS
-        for home in own:
-            home.add(turn % FOLDS)
-        turn += 1
+    _, first, unit = np.unique(units, return_index=True, return_inverse=True)
+    order = np.argsort(fields.labels[first], kind="stable")
+    folds = np.empty(len(order), np.int64)
+    folds[order] = manifest.deal([np.unique(fields.labels[unit == each]).tolist() for each in order.tolist()], FOLDS)
     return folds[unit]
 
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import csv
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -242,6 +242,35 @@ def require_there(paths: Iterable[Path]) -> None:
             f"not found: {first}",
             "Paths are relative to the manifest's folder",
         )
+
+
+def deal(classes: Sequence[Collection[Hashable]], folds: int) -> list[int]:
+    """Deal groups out to the folds of a cross-validation, in turn, so that no class is in one fold alone.
+
+    Parameters
+    ----------
+    classes : sequence of collection of hashable
+        The classes that each group holds, in the order in which groups are dealt.
+    folds : int
+        Number of folds.
+
+    Returns
+    -------
+    list of int
+        Fold of each group. A class of several groups may still be in one fold where its groups hold other classes too.
+    """
+    homes: dict[Hashable, set[int]] = defaultdict(set)
+    dealt: list[int] = []
+    turn = 0
+    for held in classes:
+        # Of a class in groups of several classes the first two are not dealt one after the other.
+        alone = [homes[label] for label in held]
+        turn = next((later for later in range(turn, turn + folds) if {later % folds} not in alone), turn)
+        dealt.append(turn % folds)
+        for home in alone:
+            home.add(turn % folds)
+        turn += 1
+    return dealt
 
 
 def crop(picture: Picture, roi: Roi | None, path: Path) -> Picture:

@@ -12,7 +12,18 @@ from typing import Any
 
 from edge import durable
 from edge.errors import OutputError
-from edge.manifest import MASKS, OPTIONAL, REQUIRED, LabelledField, Roi, is_there, mask_beside, read, require_there
+from edge.manifest import (
+    MASKS,
+    OPTIONAL,
+    REQUIRED,
+    LabelledField,
+    Roi,
+    deal,
+    is_there,
+    mask_beside,
+    read,
+    require_there,
+)
 from edge.result import INDETERMINATE
 from trainer.errors import DataError
 
@@ -24,6 +35,7 @@ __all__ = [
     "LabelledField",
     "Roi",
     "classes",
+    "deal",
     "fingerprint",
     "is_there",
     "mask_beside",

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trainer import manifest
 from trainer.errors import DataError
 from trainer.manifest import LabelledField
 
@@ -71,25 +72,18 @@ def by_group(fields: Sequence[LabelledField], hold_out: Sequence[str], folds: in
             origins[field.label, field.lab].add(field.group)
             labels[field.group].add(field.label)
     rng = np.random.default_rng(seed)
-    dealt: list[set[str]] = [set() for _ in range(folds)]
-    homes: dict[str, set[int]] = {field.label: set() for field in fields}
-    turn = 0
+    order: dict[str, None] = {}
     for _, groups in sorted(origins.items(), key=lambda item: (len(item[1]) == 1, item[0])):
-        for group in rng.permutation(sorted(groups - set().union(*dealt))).tolist():
-            # Of a class in groups of several classes the first two are not dealt one after the other.
-            alone = [homes[label] for label in labels[group]]
-            turn = next((later for later in range(turn, turn + folds) if {later % folds} not in alone), turn)
-            dealt[turn % folds].add(group)
-            for label in labels[group]:
-                homes[label].add(turn % folds)
-            turn += 1
-    for label in sorted(homes):
-        if len(homes[label]) < 2:
+        order |= dict.fromkeys(rng.permutation(sorted(groups - order.keys())).tolist())
+    fold_of = dict(zip(order, manifest.deal([labels[group] for group in order], folds), strict=True))
+    for label in sorted({field.label for field in fields}):
+        if len({fold for group, fold in fold_of.items() if label in labels[group]}) < 2:
             why, remedy = "has fewer than two groups to train on", "Hold out less, or add fields of another slide"
             if sum(label in of_group for of_group in labels.values()) > 1:
                 why, remedy = "is in one fold alone, since its groups hold other classes too", "Ask for more --folds"
             raise DataError(f"class {label!r}", why, remedy)
-    return Parts(frozenset(test), tuple(frozenset(fold) for fold in dealt if fold))
+    dealt = [frozenset(group for group, own in fold_of.items() if own == fold) for fold in range(folds)]
+    return Parts(frozenset(test), tuple(fold for fold in dealt if fold))
 
 
 def by_laboratory(fields: Sequence[LabelledField]) -> list[tuple[str, frozenset[str]]]:
