@@ -102,6 +102,9 @@ BACKENDS ?= jax torch==2.13.0
 .PHONY: test-backends
 test-backends: .venvs/backends/installed ## Train under the jax and torch back ends of Keras; downloads both
 	.venvs/backends/bin/python -m pytest tests/trainer/test_backends.py
+	for backend in jax torch; do \
+		KERAS_BACKEND=$$backend .venvs/backends/bin/python -m pytest tests/trainer/test_learning.py -k "threads or stopped"; \
+	done
 
 .PHONY: test-elsewhere
 test-elsewhere: .venvs/elsewhere/installed ## Run exported networks in MediaPipe, onnxruntime and bioimage.io's checks

@@ -192,6 +192,10 @@ def _learner(settings: Settings, classes: int) -> tuple[Any, Any]:
     optimizer.build(learner.trainable_variables)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing)
     learner.compile(optimizer=optimizer, loss=loss)
+    # Builds the loss: under jax and torch Keras would take the first batch for that, and where several threads make
+    # batches give the others of that epoch to the next ones.
+    even = np.full((1, classes), 1 / classes, np.float32)
+    learner.compute_loss(y=even, y_pred=even)
     return network, learner
 
 
