@@ -245,6 +245,9 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
         """Begin each epoch with randomness of its own: dropout is then the same after an interruption."""
         self._epoch = epoch
+        if keras.backend.backend() == "torch":
+            # Dropout draws from torch's own state there, and not by its layer's generator.
+            keras.utils.set_random_seed(int(np.random.SeedSequence((self._settings.seed, epoch)).generate_state(1)[0]))
         for number, layer in enumerate(self.model.layers):
             if generator := getattr(layer, "seed_generator", None):
                 seed = np.random.SeedSequence((self._settings.seed, epoch, number)).generate_state(2)
