@@ -25,6 +25,9 @@ from edge.model import run as runs
 from edge.pipeline import classify
 from trainer.card import HOW_JUDGED, WEIGHING
 
+# The first test makes a run and a bundle: on a busy machine that takes minutes.
+pytestmark = pytest.mark.timeout(600)
+
 OPTIONS = {"--steps": "6", "--batch": "16", "--tile": "32", "--folds": "2", "--hold-out": "violet-MM-0"}
 
 
