@@ -103,8 +103,8 @@ BACKENDS ?= jax torch==2.13.0
 test-backends: .venvs/backends/installed ## Train under the jax and torch back ends of Keras; downloads both
 	.venvs/backends/bin/python -m pytest tests/trainer/test_backends.py
 	for backend in jax torch; do \
-		KERAS_BACKEND=$$backend .venvs/backends/bin/python -m pytest tests/trainer/test_learning.py -k "threads or stopped"; \
-	done
+		KERAS_BACKEND=$$backend .venvs/backends/bin/python -m pytest tests/trainer/test_learning.py -k "threads or stopped" \
+		|| exit 1; done
 
 .PHONY: test-elsewhere
 test-elsewhere: .venvs/elsewhere/installed ## Run exported networks in MediaPipe, onnxruntime and bioimage.io's checks
