@@ -52,10 +52,12 @@ class Figures:
     stages_ms : dict of str to float
         The parts of it: scale, quality, tile, infer, verdict, log.
     floor_ms : float
-        Resize, tiles, invoke and transaction of a turn together: like the total the median of whole turns, so that what
-        else the processor has to do now and then weighs on both alike.
+        Resize, tiles, invoke and transaction of a turn together: like the total the median of whole turns.
     floors_ms : dict of str to float
         Each of them by itself.
+    ratio : float
+        How many times its floor the whole takes: the median of the turns' ratios, since a processor that changes its
+        speed in the middle changes both parts of a turn.
     runtime : str
         Runtime and version.
     accelerator : str
@@ -76,17 +78,13 @@ class Figures:
     stages_ms: dict[str, float]
     floor_ms: float
     floors_ms: dict[str, float]
+    ratio: float
     runtime: str
     accelerator: str
     model: str
     threads: int
     repeats: int
     peak_memory_mb: float
-
-    @property
-    def ratio(self) -> float:
-        """How many times its floor the whole takes."""
-        return self.total_ms / self.floor_ms
 
 
 def simulated_frame(size_px: tuple[int, int] = DEFAULT_SIZE_PX) -> Frame:
@@ -164,13 +162,15 @@ def measure(frame: Frame, model: Model, folder: Path, *, threads: int = 1, repea
                 turns[-1][each] = (time.perf_counter() - begun_s) * 1e3
     stages, turns = stages[_WARM_UPS:], turns[_WARM_UPS:]
     totals_ms = [turn.pop("whole") for turn in turns]
+    all_floors_ms = [sum(turn.values()) for turn in turns]
     return Figures(
         size_px=judged.size_px,
         tiles=len(judged.tiles),
         total_ms=statistics.median(totals_ms),
         stages_ms={name: ms for name, ms in _medians(stages).items() if name != "capture"},
-        floor_ms=statistics.median(sum(turn.values()) for turn in turns),
+        floor_ms=statistics.median(all_floors_ms),
         floors_ms=_medians(turns),
+        ratio=statistics.median(whole / floor for whole, floor in zip(totals_ms, all_floors_ms, strict=True)),
         runtime=model.runtime.name,
         accelerator=str(model.runtime.choice),
         model=model.bundle.identity,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from math import nan
@@ -211,20 +211,25 @@ def frame_row(result: FrameResult) -> dict[str, str | int | float | None]:
     }
 
 
-def tile_rows(record: int, tiles: Iterable[TileResult]) -> Iterator[tuple[int, int, int, int, int, int, str, str]]:
-    """Yield the rows of a frame's tiles, in the order of :data:`TILE_COLUMNS`.
+def tile_rows(record: int, tiles: Sequence[TileResult]) -> list[tuple[int, int, int, int, int, int, str, str]]:
+    """Return the rows of a frame's tiles, in the order of :data:`TILE_COLUMNS`.
 
     Parameters
     ----------
     record : int
         Number of the frame's record.
-    tiles : iterable of TileResult
+    tiles : sequence of TileResult
         Its tiles.
     """
-    for number, tile in enumerate(tiles):
-        probabilities = _json(tile.probabilities)
-        place = int(tile.x_px), int(tile.y_px), int(tile.width_px), int(tile.height_px)
-        yield record, number, *place, text(tile.label), probabilities
+    # All in one call, a line each: dozens of calls take twice as long.
+    probabilities = _ENCODER.encode_lines([tile.probabilities for tile in tiles]).decode("utf-8").splitlines()
+    return [
+        (
+            *(record, number, int(tile.x_px), int(tile.y_px), int(tile.width_px), int(tile.height_px)),
+            *(text(tile.label), shares),
+        )
+        for number, (tile, shares) in enumerate(zip(tiles, probabilities, strict=True))
+    ]
 
 
 def numbers_by_name(values: Mapping[str, float]) -> str:

@@ -157,7 +157,7 @@ class Journal(Reader):
         row = {"sample": sample_id, "boot_id": boot_id(), "software": __version__, **frame_row(result)}
         with self.transaction():
             record = self._insert("frames", row)
-            tiles = list(tile_rows(record, result.tiles))
+            tiles = tile_rows(record, result.tiles)
             self._connection.executemany(_INSERT_TILE, tiles)
             chain.seal(self._connection, record, row, tiles)
             with readable(self.path, "a tally"):
