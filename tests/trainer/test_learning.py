@@ -27,6 +27,9 @@ from trainer.learning import Surroundings, is_out_of_memory, train
 from trainer.sampling import Batches
 from trainer.settings import Settings
 
+# Each training is compiled first; one test does so in two processes, 40 s on a core and 140 s on a third of one.
+pytestmark = pytest.mark.timeout(600)
+
 ORIGINS = [("ALL", "a", "a1"), ("ALL", "b", "b1"), ("normal", "a", "a2"), ("normal", "b", "b2")]
 
 
