@@ -9,9 +9,20 @@ import pytest
 
 UNIT = Path(__file__).parent.parent / "systemd" / "wbc-edge.service"
 
-pytestmark = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+needs_analyze = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 
 
+def setting(name):
+    (value,) = re.findall(rf"^{name}=(.*)$", UNIT.read_text(), flags=re.MULTILINE)
+    return value
+
+
+def test_it_works_in_a_folder_that_it_may_write():
+    # lgpio, which reads a button, makes pipes there as it is imported, and else the service would be without the button.
+    assert setting("WorkingDirectory") == f"/run/{setting('RuntimeDirectory')}"
+
+
+@needs_analyze
 def test_systemd_finds_nothing_to_complain_of(tmp_path):
     # systemd-analyze ends with 0 on an unknown key, so what it says counts; and it wants the program to be there.
     unit = tmp_path / UNIT.name
@@ -20,6 +31,7 @@ def test_systemd_finds_nothing_to_complain_of(tmp_path):
     assert (said.returncode, said.stderr) == (0, "")
 
 
+@needs_analyze
 def test_it_is_confined():
     offline = ["systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=20", str(UNIT)]
     said = subprocess.run(offline, capture_output=True, text=True, check=False)

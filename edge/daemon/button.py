@@ -18,7 +18,10 @@ from edge.daemon.triggers import Surroundings
 from edge.errors import TriggerUnavailable
 from edge.settings import Config
 
-_REMEDY = "Install python3-gpiozero and python3-lgpio, and put the user into the group gpio; or unset button_gpio"
+_REMEDY = (
+    "Install python3-gpiozero and python3-lgpio, put the user into the group gpio, and start it in a folder that it can"
+    " write; or unset button_gpio"
+)
 
 
 def make(surroundings: Surroundings) -> ButtonTrigger | None:

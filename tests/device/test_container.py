@@ -165,6 +165,7 @@ touch = lambda path: (lambda: pathlib.Path(path).write_text("x"))
 print(json.dumps({
     "state": attempt(touch("/var/lib/wbc-edge/probe")),
     "runtime": attempt(touch("/run/wbc-edge/probe")),
+    "button": attempt(lambda: os.mkfifo(".lgd-nfy-probe")),
     "configuration": attempt(touch("/etc/wbc-edge/probe")),
     "program": attempt(touch("/opt/wbc-edge/probe")),
     "system": attempt(touch("/usr/probe")),
@@ -195,8 +196,8 @@ def test_it_reaches_its_own_files_and_nothing_else(box: Container) -> None:
     box.run("systemctl daemon-reload; systemctl start wbc-probe")
     found = json.loads(box.run("journalctl -u wbc-probe -t python3 -o cat --no-pager | tail -1"))
     allowed = {name for name, outcome in found.items() if outcome == "done"}
-    assert allowed == {"state", "runtime"}, found
-    box.run(f"rm /var/lib/wbc-edge/probe /run/wbc-edge/probe {unit}; systemctl daemon-reload")
+    assert allowed == {"state", "runtime", "button"}, found
+    box.run(f"rm /var/lib/wbc-edge/probe /run/wbc-edge/{{probe,.lgd-nfy-probe}} {unit}; systemctl daemon-reload")
 
 
 def test_a_wrong_configuration_is_refused_and_a_right_one_taken(box: Container) -> None:
