@@ -111,13 +111,15 @@ def parse(content: str, path: Path) -> dict[str, Any]:
     return {name: getattr(checked, name) for name in NAMES if name in found}
 
 
-def effective(environment: Mapping[str, str]) -> Config:
-    """Give the settings in force: the file's, and over them the environment's.
+def effective(environment: Mapping[str, str], command_line: Mapping[str, Any]) -> Config:
+    """Give the settings in force: the file's, over them the environment's, and over both the command line's.
 
     Parameters
     ----------
     environment : mapping of str to str
         The process's.
+    command_line : mapping of str to object
+        From :func:`of_command_line`.
 
     Returns
     -------
@@ -127,9 +129,9 @@ def effective(environment: Mapping[str, str]) -> Config:
     Raises
     ------
     ConfigurationError
-        When either is wrong.
+        When the file or the environment is wrong.
     """
-    return over(read(location(environment)), environment)
+    return Config(**{**read(location(environment)), **of_environment(environment), **command_line})
 
 
 def over(of_file: Mapping[str, Any], environment: Mapping[str, str]) -> Config:
@@ -188,17 +190,46 @@ def of_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
+def of_command_line(options: Mapping[str, str | None]) -> dict[str, Any]:
+    """Read what options set, such as ``--um-per-px 0.1``.
+
+    Parameters
+    ----------
+    options : mapping of str to str or None
+        Texts by the names of the settings; None: the option was not given.
+
+    Returns
+    -------
+    dict
+        Settings by name, checked.
+
+    Raises
+    ------
+    ConfigurationError
+        When a value is out of bounds.
+    """
+    return {
+        name: _checked(name, text, f"--{name.replace('_', '-')}", "`wbc-edge config example` explains every setting")
+        for name, text in options.items()
+        if text is not None
+    }
+
+
+def explained() -> dict[str, dict[str, Any]]:
+    """Give what JSON Schema says of each setting: its ``description``, and bounds, ``enum`` or ``examples``."""
+    schema = msgspec.json.schema(Config)["$defs"]["Config"]["properties"]
+    # A setting that may be left out is described at the first of its types.
+    return {name: schema[name] if "description" in schema[name] else schema[name]["anyOf"][0] for name in NAMES}
+
+
 def example() -> str:
     """Write a configuration file in which every setting is explained and, commented out, has its default."""
     lines = [
         "# Configuration of wbc-edge: for research use only, not a diagnosis.",
         "# A line that begins with # is the default. WBC_EDGE_... in the environment and options go over this file.",
     ]
-    schema = msgspec.json.schema(Config)["$defs"]["Config"]["properties"]
     defaults = Config()
-    for name in NAMES:
-        # A setting that may be left out is described at the first of its types.
-        meant = schema[name] if "description" in schema[name] else schema[name]["anyOf"][0]
+    for name, meant in explained().items():
         value = getattr(defaults, name)
         shown = _toml(meant["examples"][0] if value is None else value)
         lines += ["", *(f"# {line}" for line in meant["description"].splitlines()), f"#{name} = {shown}"]

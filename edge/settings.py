@@ -100,7 +100,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         tuple[PublicKey, ...],
         Meta(
             description="Public keys, 'ssh-ed25519 AAAA... NAME', that models must be signed by.\n"
-            "None: models are used unsigned. In the environment they are separated by commas."
+            "None: models are used unsigned. Outside of the file they are separated by commas."
         ),
     ] = ()
     runtime: Annotated[

@@ -18,7 +18,7 @@ def setting(name):
 
 
 def test_it_works_in_a_folder_that_it_may_write():
-    # lgpio, which reads a button, makes pipes there as it is imported, and else the service would be without the button.
+    # lgpio, which reads a button, makes pipes there as it is imported, and cannot be had where it may not.
     assert setting("WorkingDirectory") == f"/run/{setting('RuntimeDirectory')}"
 
 

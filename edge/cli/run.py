@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import click
@@ -21,21 +22,43 @@ EXAMPLES = """
 \b
 Examples:
   wbc-edge run                       (usually by systemd: systemctl start wbc-edge)
-  WBC_EDGE_CAMERA=sim:MM WBC_EDGE_INTERVAL=5 wbc-edge run
+  wbc-edge run --camera sim:MM --interval 5
   wbc-edge status
   wbc-edge trigger --sample S-17
 
-It takes its settings from the configuration file and the environment, see
-`wbc-edge config`. SIGTERM ends it after the frame in hand, SIGHUP makes it read the
-configuration again; a wrong one is refused, and the one before stays in force.
+What no option sets is as `wbc-edge config show` says. SIGTERM ends it after the frame in
+hand, SIGHUP makes it read the configuration again; a wrong one is refused, and the one
+before stays in force. Options go over each of them.
 """
 
 _PRIORITIES = {"error": 3, "warning": 4, "info": 6}
 """Of syslog(3), as sd-daemon(3) wants them at the beginning of a line."""
 
 
-@click.command("run", short_help="Run as the service beside the microscope.", epilog=EXAMPLES)
-def command() -> None:
+class _EverySetting(click.Command):
+    """Has an option for every setting; what it is given stays text, which is checked as that of a variable is."""
+
+    @cached_property
+    def _settings(self) -> list[click.Parameter]:
+        # Only now: the list of all commands, which names this one too, is to be there at once.
+        from edge import config
+
+        return [
+            click.Option(
+                [f"--{name.replace('_', '-')}", name],
+                metavar="|".join(filter(None, meant.get("enum", ()))) or "VALUE",
+                help=meant["description"],
+            )
+            for name, meant in config.explained().items()
+        ]
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Give its options."""
+        return [*self._settings, *super().get_params(ctx)]
+
+
+@click.command("run", cls=_EverySetting, short_help="Run as the service beside the microscope.", epilog=EXAMPLES)
+def command(**given: str | None) -> None:
     """Capture, judge and log frames whenever one is asked for, by interval, by request or by a folder."""
     from edge import calibration, config
     from edge.daemon import workable
@@ -47,13 +70,14 @@ def command() -> None:
     from edge.daemon.service import Service
     from edge.model.store import Store
 
+    command_line = config.of_command_line(given)
     models = Models(
         Store(options.model_folder()),
         lambda path, given: options.load_model(path, options.execution_of(given), given.trusted_keys),
     )
     bulletin = Bulletin()
     parts = Parts(
-        settings=lambda: config.effective(os.environ),
+        settings=lambda: config.effective(os.environ, command_line),
         check=lambda given: workable.check(given, options.model_folder()),
         camera=_open_camera,
         models=models,

@@ -102,10 +102,22 @@ def test_the_environment_is_checked_like_the_file() -> None:
         config.of_environment({"WBC_EDGE_THREADS": "many"})
 
 
-def test_in_force_is_the_file_and_over_it_the_environment(tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_text("watch_folder = '/drop'\num_per_px = 0.2\n", "utf-8")
-    in_force = config.effective({"WBC_EDGE_CONFIG": str(tmp_path / "config.toml"), "WBC_EDGE_UM_PER_PX": "0.1"})
-    assert (in_force.watch_folder, in_force.um_per_px) == ("/drop", 0.1)
+def test_in_force_is_the_file_over_it_the_environment_and_over_both_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("watch_folder = '/drop'\num_per_px = 0.2\nthreads = 2\n", "utf-8")
+    environment = {"WBC_EDGE_CONFIG": str(tmp_path / "config.toml"), "WBC_EDGE_UM_PER_PX": "0.1", "WBC_EDGE_BATCH": "2"}
+    command_line = config.of_command_line({"um_per_px": None, "threads": "3", "batch": "8"})
+    in_force = config.effective(environment, command_line)
+    assert (in_force.watch_folder, in_force.um_per_px, in_force.threads, in_force.batch) == ("/drop", 0.1, 3, 8)
+
+
+@given(VALUES)
+def test_the_command_line_is_checked_like_the_file(values: dict[str, str | float]) -> None:
+    assert config.of_command_line({name: str(value) for name, value in values.items()}) == values
+
+
+def test_what_is_wrong_on_the_command_line_is_told_by_the_name_of_its_option() -> None:
+    with pytest.raises(ConfigurationError, match="--least-free-mb"):
+        config.of_command_line({"least_free_mb": "-1"})
 
 
 def test_an_unknown_setting_or_a_file_that_was_wrong_before_is_not_changed() -> None:

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import cv2
 import pytest
-from running import Running
+from running import COMMAND, Running
 
 from edge import calibration
 from edge.daemon.health import Bulletin
@@ -105,6 +105,26 @@ def test_a_wrong_configuration_degrades_it_and_a_right_one_heals_it(service: Cal
     one.process.send_signal(signal.SIGHUP)
     one.until(lambda report: report["state"] == "ready")
     assert one.ask("frame")["record"] == 1
+
+
+def test_options_go_over_the_configuration_also_when_that_is_read_again(service: Callable[..., Running]) -> None:
+    one = service('camera = "sim:MM"\nsize = "640x480"\n', command=[*COMMAND, "--camera", "sim:ALL"])
+    one.told("READY=1")
+    assert one.ask("status")["camera"] == "sim:ALL"
+    one.config.write_text('camera = "sim:normal"\nsize = "320x240"\n', "utf-8")
+    one.ask("reload")
+    one.until(lambda report: report["state"] == "ready")
+    assert one.ask("status")["camera"] == "sim:ALL"
+    record = one.ask("frame")["record"]
+    with one.journal() as journal:
+        assert journal.frame(record).result.size_px == (320, 240)
+
+
+def test_a_wrong_option_starts_no_service(service: Callable[..., Running]) -> None:
+    one = service(command=[*COMMAND, "--interval", "often"])
+    _, log = one.process.communicate(timeout=60)
+    assert (one.process.returncode, log.count("\n")) == (2, 1)
+    assert "--interval" in log
 
 
 def test_a_wrong_configuration_is_refused_while_it_works(service: Callable[..., Running]) -> None:
