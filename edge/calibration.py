@@ -30,7 +30,7 @@ _MODE = 0o644
 """Root measures, the service's account reads, whatever the one who called it hides from others."""
 
 
-class Light(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Light(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How an empty field was lit, and the sensor's settings at the time; see ``SensorReport`` and ``WhiteField``."""
 
     made: str
@@ -39,6 +39,7 @@ class Light(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     white_balance: tuple[float, float] | None
     level: tuple[_Level, _Level, _Level]
     gains: list[list[tuple[_Gain, _Gain, _Gain]]]
+    colour_temperature_k: float | None = None
 
 
 class Scale(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,7 +85,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         light = self.light
         if light is None:
             return SensorReport()
-        return SensorReport(light.exposure_us, light.analogue_gain, light.white_balance)
+        return SensorReport(light.exposure_us, light.analogue_gain, light.white_balance, light.colour_temperature_k)
 
     @property
     def white(self) -> WhiteField | None:
@@ -113,6 +114,7 @@ def light(white: WhiteField, sensor: SensorReport) -> Light:
         exposure_us=sensor.exposure_us,
         analogue_gain=sensor.analogue_gain,
         white_balance=sensor.white_balance,
+        colour_temperature_k=sensor.colour_temperature_k,
         level=(level[0], level[1], level[2]),
         gains=gains,
     )
@@ -218,6 +220,7 @@ def departures(calibration: Calibration, frame: Frame) -> list[str]:
         ("analogue_gain", locked.analogue_gain, sensor.analogue_gain),
         ("red gain", _part(locked, 0), _part(sensor, 0)),
         ("blue gain", _part(locked, 1), _part(sensor, 1)),
+        ("colour_temperature_k", locked.colour_temperature_k, sensor.colour_temperature_k),
     ):
         if was is not None and now is not None and not _near(now, was):
             found.append(f"{name} {now:.4g}, not {was:.4g}")

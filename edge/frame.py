@@ -23,11 +23,15 @@ class SensorReport:
         Analogue gain, 1.0 is none.
     white_balance : tuple of float or None
         Gains of red and blue relative to green.
+    colour_temperature_k : float or None
+        Colour temperature that white is balanced for, kelvin, as most USB cameras have it in the place of gains. It is
+        compared with the calibration, and not logged.
     """
 
     exposure_us: float | None = None
     analogue_gain: float | None = None
     white_balance: tuple[float, float] | None = None
+    colour_temperature_k: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -42,8 +42,8 @@ def open_camera(argument: str, settings: CameraSettings) -> V4l2Camera:
 class V4l2Camera:
     """A camera of the kernel's, opened at the size asked for and read back.
 
-    Exposure is reported in microseconds; gain and the balance of red and blue are the driver's own numbers, since
-    Video4Linux2 defines no unit for them: they show a change, not an amount.
+    Exposure is reported in microseconds, colour temperature in kelvin; gain and the balance of red and blue are the
+    driver's own numbers, since Video4Linux2 defines no unit for them: they show a change, not an amount.
 
     Parameters
     ----------
@@ -215,6 +215,7 @@ def sensor_report(capture: Capture) -> SensorReport:
         exposure_us=None if exposure is None else exposure * 100.0,
         analogue_gain=known(capture.get(cv2.CAP_PROP_GAIN)),
         white_balance=None if red is None or blue is None else (red, blue),
+        colour_temperature_k=known(capture.get(cv2.CAP_PROP_WB_TEMPERATURE)),
     )
 
 
@@ -228,9 +229,12 @@ def lock(capture: Capture, locked: SensorReport) -> None:
         capture.set(cv2.CAP_PROP_EXPOSURE, round(locked.exposure_us / 100))
     if locked.analogue_gain is not None:
         capture.set(cv2.CAP_PROP_GAIN, locked.analogue_gain)
+    if locked.white_balance is not None or locked.colour_temperature_k is not None:
+        capture.set(cv2.CAP_PROP_AUTO_WB, 0)
+    if locked.colour_temperature_k is not None:
+        capture.set(cv2.CAP_PROP_WB_TEMPERATURE, locked.colour_temperature_k)
     if locked.white_balance is not None:
         red, blue = locked.white_balance
-        capture.set(cv2.CAP_PROP_AUTO_WB, 0)
         capture.set(cv2.CAP_PROP_WHITE_BALANCE_RED_V, red)
         capture.set(cv2.CAP_PROP_WHITE_BALANCE_BLUE_U, blue)
 

@@ -14,7 +14,7 @@ from edge.cli.output import printable, say, write, write_json
 from edge.errors import CalibrationRefused
 
 if TYPE_CHECKING:
-    from edge.calibration import Calibration
+    from edge.calibration import Calibration, Light
     from edge.camera import CameraSettings
     from edge.frame import Frame, Pixels, SensorReport
     from edge.vision.micrometer import MeasuredScale
@@ -84,15 +84,13 @@ def light(*, frames: int, as_json: bool, **given: Any) -> None:
     measured = calibration.light(illumination.white_field(empty), sensors[-1])
     before = _earlier(given, specification, asked)
     found = msgspec.structs.replace(before, light=measured)
-    if missing := [
-        name for name in ("exposure_us", "analogue_gain", "white_balance") if getattr(measured, name) is None
-    ]:
+    if missing := _unlocked(measured):
         say(f"The camera does not tell its {' and '.join(missing)}, which cannot be locked")
     _keep(given, found)
     (again,) = _frames(specification, replace(asked, locked=found.locked), 1)
     level = illumination.white_field(illumination.average([again.pixels])).level
     if any(abs(now - then) > _SAME_LEVEL * then for now, then in zip(level, measured.level, strict=True)):
-        say("With its settings locked the camera shows another brightness: its driver does not keep them")
+        say("With its settings locked the camera shows another brightness or colour: calibrate the light once more")
     for departure in calibration.departures(found, again):
         say(f"The camera is not as calibrated: {departure}")
     _show(found, as_json)
@@ -277,13 +275,27 @@ def _show(found: Calibration, as_json: bool) -> None:
         most = max(max(channels) for row in lit.gains for channels in row)
         write(printable(f"light      {lit.made}: level {max(lit.level):.0f} of 255, darkest part {1 / most:.0%} of it"))
         exposure, gain = _said(lit.exposure_us), _said(lit.analogue_gain)
-        balance = "–" if lit.white_balance is None else "{:g} red, {:g} blue".format(*lit.white_balance)
-        write(f"locked     exposure {exposure} us, gain {gain}, white balance {balance}")
+        write(f"locked     exposure {exposure} us, gain {gain}, white balance {_balance(lit)}")
     if (size := found.scale) is not None:
         write(
             printable(f"scale      {size.made}: {size.um_per_px:.5g} um per pixel ({size.low:.5g} to {size.high:.5g})")
         )
         write(f"           by {size.marks} {'lines of a ' if size.method == 'micrometer' else ''}{size.method}")
+
+
+def _unlocked(lit: Light) -> list[str]:
+    known = {
+        "exposure_us": lit.exposure_us,
+        "analogue_gain": lit.analogue_gain,
+        "white_balance": lit.white_balance or lit.colour_temperature_k,
+    }
+    return [name for name, value in known.items() if value is None]
+
+
+def _balance(lit: Light) -> str:
+    if lit.white_balance is not None:
+        return "{:g} red, {:g} blue".format(*lit.white_balance)
+    return "–" if lit.colour_temperature_k is None else f"{lit.colour_temperature_k:g} K"
 
 
 def _said(value: float | None) -> str:

@@ -60,6 +60,9 @@ COLUMNS = {
 }
 """Columns of the CSV in their order, and where each is in :func:`to_object`; new ones are only ever appended."""
 
+_LOGGED_OF_SENSOR = ("exposure_us", "analogue_gain", "white_balance")
+"""What the journal has a column for."""
+
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # and their full-width forms
 
 
@@ -132,7 +135,7 @@ def to_object(record: FrameRecord) -> dict[str, Any]:
         "novelty": result.novelty,
         "size_px": list(result.size_px),
         "um_per_px": result.um_per_px,
-        "sensor": msgspec.to_builtins(result.sensor),
+        "sensor": {name: msgspec.to_builtins(getattr(result.sensor, name)) for name in _LOGGED_OF_SENSOR},
         "ms": dict(result.ms),
         "pictures": {kind: str(path) for kind, path in record.pictures.items()},
         "review": msgspec.to_builtins(record.review),

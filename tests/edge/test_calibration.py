@@ -55,6 +55,23 @@ def test_it_is_read_back_as_it_was_and_the_one_before_is_kept(made: Calibration,
     assert made.white.um_per_px == 0.1
 
 
+def test_a_colour_temperature_is_kept_locked_and_compared(made: Calibration, tmp_path: Path) -> None:
+    usb = SensorReport(8000.0, 64.0, colour_temperature_k=4600.0)
+    assert made.white is not None
+    kept = msgspec.structs.replace(made, light=calibration.light(made.white, usb))
+    path = tmp_path / "calibration.json"
+    calibration.write(path, kept)
+    read = calibration.read(path)
+    assert read is not None
+    assert read.locked == usb
+    pixels = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+    frame = Frame(pixels, "f", 0, 0.1, 0.0, 0.0, sensor=replace(usb, colour_temperature_k=5200.0))
+    assert departures(kept, frame) == ["colour_temperature_k 5200, not 4600"]
+    # An older wbc-edge, which one may go back to, refuses a setting that it does not know.
+    calibration.write(path, made)
+    assert "colour_temperature_k" not in path.read_text("utf-8")
+
+
 def test_what_root_measured_the_service_reads(made: Calibration, tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
     before = os.umask(0o077)

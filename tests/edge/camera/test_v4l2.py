@@ -163,6 +163,17 @@ def test_what_was_calibrated_is_locked_and_read_back():
     assert untouched.properties == Queue().properties
 
 
+def test_white_is_locked_by_its_colour_temperature_where_a_camera_has_no_gains():
+    # As USB Video Class has it: V4L2_CID_WHITE_BALANCE_TEMPERATURE, and an automatic that would go on changing it.
+    camera = Queue(properties={cv2.CAP_PROP_AUTO_WB: 1.0, cv2.CAP_PROP_WB_TEMPERATURE: 4600.0})
+    calibrated = sensor_report(camera)
+    assert calibrated == SensorReport(colour_temperature_k=4600.0)
+    camera.properties[cv2.CAP_PROP_WB_TEMPERATURE] = 5200.0  # the automatic saw another field meanwhile
+    lock(camera, calibrated)
+    assert camera.properties[cv2.CAP_PROP_AUTO_WB] == 0
+    assert sensor_report(camera) == calibrated
+
+
 def test_a_pixel_size_is_required():
     with pytest.raises(ScaleError):
         open_camera("v4l2:/dev/video0", CameraSettings())
