@@ -25,6 +25,8 @@ readonly settings=/etc/wbc-edge
 readonly account=wbc-edge
 readonly unit=wbc-edge.service
 readonly unit_file=/etc/systemd/system/$unit
+readonly drop_in=$unit_file.d/jetson.conf
+readonly gpu_memory=/dev/nvmap # of a Jetson
 readonly wanted=/etc/systemd/system/multi-user.target.wants/$unit
 readonly command=/usr/local/bin/wbc-edge
 readonly completions=/usr/local/share
@@ -164,6 +166,11 @@ completion_of() {
 write_unit() {
     install --mode=0644 "$1/$unit" "$unit_file.part"
     mv "$unit_file.part" "$unit_file"
+    # Not in the unit itself: where there is none, systemd would complain of it at every start.
+    if [ -e "$gpu_memory" ]; then
+        mkdir -p "$unit_file.d"
+        printf '[Service]\nDeviceAllow=%s rw\n' "$gpu_memory" >"$drop_in"
+    fi
     if is_booted; then systemctl daemon-reload; fi
 }
 
@@ -298,7 +305,8 @@ do_uninstall() {
     if is_booted; then systemctl disable --now --quiet "$unit" 2>/dev/null || true; fi
     local shell
     for shell in bash zsh fish; do rm -f "$(completion_of "$shell")"; done
-    rm -rf "$unit_file" "$wanted" "$command" "$place"
+    rm -rf "$unit_file" "$drop_in" "$wanted" "$command" "$place"
+    if [ -d "$unit_file.d" ]; then rmdir --ignore-fail-on-non-empty "$unit_file.d"; fi
     if is_booted; then systemctl daemon-reload; fi
     say "Removed. What was logged stays in $state, the configuration in $settings, and both with their account $account."
     say "To remove these too: sudo rm -r $state $settings && sudo userdel $account"

@@ -33,18 +33,39 @@ def test_it_says_how_it_is_used(arguments, code):
     assert "Usage: sudo ./install.sh [install|rollback|uninstall]" in said.stdout + said.stderr
 
 
-def make_folders(root: Path, account: str) -> Path:
-    """Have the installer's own function make an account's folders below a root, and return that of the data."""
-    script = INSTALL.read_text()
-    for name in ("place=/opt/wbc-edge", "state=/var/lib/wbc-edge", "settings=/etc/wbc-edge"):
+def below(root: Path, *names: str) -> str:
+    """Give the installer's functions, with some of its places below a root, to be called in a line that is added."""
+    script = INSTALL.read_text().removesuffix('main "$@"\n')
+    for name in names:
         variable, _, path = name.partition("=")
         assert f"readonly {name}" in script
         script = script.replace(f"readonly {name}", f"readonly {variable}={root}{path}")
-    script = script.replace("readonly account=wbc-edge", f"readonly account={account}").removesuffix('main "$@"\n')
+    return script
+
+
+def make_folders(root: Path, account: str) -> Path:
+    """Have the installer's own function make an account's folders below a root, and return that of the data."""
+    script = below(root, "place=/opt/wbc-edge", "state=/var/lib/wbc-edge", "settings=/etc/wbc-edge")
+    script = script.replace("readonly account=wbc-edge", f"readonly account={account}")
     if os.getuid():
         script += 'runuser() { shift 3 && "$@"; }\n'  # which root alone may call
     subprocess.run(["bash", "-c", script + "make_folders"], check=True)
     return root / "var/lib/wbc-edge"
+
+
+@pytest.mark.parametrize("is_jetson", [True, False])
+def test_the_memory_of_a_jetson_s_gpu_is_allowed_where_there_is_one(tmp_path, is_jetson):
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
+    if is_jetson:
+        (tmp_path / "dev/nvmap").touch()
+    script = below(tmp_path, "unit_file=/etc/systemd/system/$unit", "gpu_memory=/dev/nvmap")
+    script += "is_booted() { false; }\n"
+    subprocess.run(["bash", "-c", f"{script}write_unit {ROOT / 'systemd'}"], check=True)
+    drop_in = tmp_path / "etc/systemd/system/wbc-edge.service.d/jetson.conf"
+    assert drop_in.exists() == is_jetson
+    if is_jetson:
+        assert drop_in.read_text() == f"[Service]\nDeviceAllow={tmp_path}/dev/nvmap rw\n"
 
 
 def test_members_of_the_group_can_drop_images_where_the_service_may_put_them_aside(tmp_path):
