@@ -49,7 +49,7 @@ class Health:
     journal : str
         The journal's file.
     journal_checked : str
-        When it was last read through, and what was found.
+        When it was last read through, also before the start, and what was found.
     pictures : str
         ``kept``; empty when none are, by the configuration, for lack of room, or in a folder that cannot be
         written.

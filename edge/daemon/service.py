@@ -188,6 +188,7 @@ class Service:
         with ExitStack() as stack:
             self._notifier.starts_within(_MOST_MIGRATION_S)
             journal = stack.enter_context(self._parts.journal(settings))
+            self._bulletin.change(journal=str(journal.path))
             if self._clock is None:
                 last_s = last_event_s(journal)
                 self._clock = ClockWatch(last_s)
@@ -217,7 +218,7 @@ class Service:
         eye = opened.camera.name if opened.camera else f"folder {settings.watch_folder}"
         identity = opened.model.bundle.identity
         self._ready_s = time.monotonic()
-        self._bulletin.change(state="ready", reason="", camera=eye, model=identity, journal=str(opened.journal.path))
+        self._bulletin.change(state="ready", reason="", camera=eye, model=identity)
         self._announce(f"ready: {eye}, model {identity}", work)
         self._notifier.ready()
         keeps = settings.save != "none"
@@ -330,7 +331,7 @@ class Service:
             journal.event("settings", summary)
 
     def _degrade(self, error: WbcError, retry_s: float) -> None:
-        self._bulletin.change(state="degraded", reason=str(error))
+        self._bulletin.change(state="degraded", reason=str(error), pictures="")
         self._bulletin.failed(str(error))
         # Or systemd would end and restart in a loop what can at least say what is wrong.
         self._notifier.ready()

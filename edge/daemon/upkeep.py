@@ -19,7 +19,7 @@ from edge.errors import JournalCorrupt, JournalDiskFailed, JournalLocked, Storag
 from edge.journal import Journal
 from edge.journal.reserve import Reserve
 from edge.journal.retention import Policy, Pruned, steps
-from edge.journal.upkeep import compact, last_event_s
+from edge.journal.upkeep import compact, last_detail, last_event_s
 from edge.settings import Config
 
 _LOOK_EVERY_S = 5.0
@@ -32,6 +32,9 @@ _MAKE_ROOM_FOR_S = 5.0
 
 _CHECKER = "check"
 """Name of the thread that reads the journal through."""
+
+_INTEGRITY = "integrity"
+"""Kind of the event that says what the reading found."""
 
 _TELL_DISK_EVERY_S = 3600.0
 _DAY_S = 86_400.0
@@ -90,6 +93,8 @@ class Upkeep:
         self._pruning: Generator[Pruned, None, None] | None = None
         self._gone = Pruned()
         self._tell_pictures()
+        if (checked_s := last_event_s(journal, _INTEGRITY)) is not None:
+            self._tell_checked(checked_s, last_detail(journal, _INTEGRITY) or "")
         if self._free(journal.path.parent) < settings.keep_free_mb:
             with self._later():
                 self._make_room()
@@ -250,16 +255,19 @@ class Upkeep:
                 self._begin_check()
             return
         said = "; ".join(problems[:5]) or "sound"
-        self._journal.event("integrity", said)
-        self._bulletin.change(journal_checked=f"{datetime.now().astimezone():%Y-%m-%d %H:%M}: {said}")
+        self._journal.event(_INTEGRITY, said)
+        self._tell_checked(time.time(), said)
         if problems:
             self._say("error", f"journal {self._journal.path} {complaint}: {said}")
             self._bulletin.failed(f"journal {complaint}: {said}")
 
+    def _tell_checked(self, at_s: float, said: str) -> None:
+        self._bulletin.change(journal_checked=f"{datetime.fromtimestamp(at_s).astimezone():%Y-%m-%d %H:%M}: {said}")
+
     def _begin_check(self) -> None:
         if not self._settings.check_days:
             return
-        last_s = last_event_s(self._journal, "integrity")
+        last_s = last_event_s(self._journal, _INTEGRITY)
         # The absolute value, since a clock that was ahead once must not put off the next look for years.
         if last_s is not None and abs(time.time() - last_s) < self._settings.check_days * _DAY_S:
             return

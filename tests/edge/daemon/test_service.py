@@ -303,15 +303,19 @@ def test_a_samples_frames_all_count_and_otherwise_only_the_newest_matters(servic
 
 
 def test_a_disk_that_fills_stops_frames_and_not_the_log_of_it(service: Callable[..., Running]) -> None:
-    one = service('camera = "sim:MM"\nsize = "640x480"\n')
+    one = service('camera = "sim:MM"\nsize = "640x480"\nsave = "overlays"\n')
     one.told("READY=1")
     assert one.ask("frame", "S-1")["record"] == 1
+    assert one.ask("status")["pictures"] == "kept"
     reserve = one.folder / "state" / "journal.sqlite3.reserve"
     assert reserve.stat().st_blocks * 512 >= 8_000_000
-    one.config.write_text('camera = "sim:MM"\nsize = "640x480"\nleast_free_mb = 100000000\n', "utf-8")
+    one.config.write_text(
+        'camera = "sim:MM"\nsize = "640x480"\nsave = "overlays"\nleast_free_mb = 100000000\n', "utf-8"
+    )
     one.ask("reload")
     report = one.until(lambda report: report["state"] == "degraded")
     assert "no frame is captured" in report["reason"]
+    assert report["pictures"] == ""
     assert report["last_error_at"]
     with pytest.raises(ServiceUnavailable, match="degraded"):
         one.ask("frame")
@@ -331,6 +335,22 @@ def test_the_journal_is_checked_and_the_result_told(service: Callable[..., Runni
     assert one.until(lambda report: report["journal_checked"] != "")["journal_checked"].endswith("sound")
     with one.journal() as journal:
         assert [event.detail for event in journal.events() if event.kind == "integrity"] == ["sound"]
+    one.end()
+    one.process = one.start()
+    one.told("READY=1")
+    # Though the next reading is a week away.
+    assert one.ask("status")["journal_checked"].endswith("sound")
+
+
+def test_where_no_camera_is_the_journal_and_its_disk_are_told_all_the_same(
+    service: Callable[..., Running], tmp_path: Path
+) -> None:
+    one = service(f'camera = "v4l2:{tmp_path / "video9"}"\num_per_px = 0.1\n')
+    one.told("READY=1")
+    report = one.ask("status")
+    assert report["state"] == "degraded"
+    assert report["journal"].endswith("journal.sqlite3")
+    assert report["disk_free_mb"] > 0
 
 
 def test_who_asked_for_a_frame_that_cannot_be_logged_hears_why(service: Callable[..., Running]) -> None:
