@@ -129,8 +129,11 @@ class Store:
             durable.write(part, content, _MODE)
             try:
                 model = prove(part)
-            except BaseException:
+            except BaseException as error:
                 part.unlink()
+                if isinstance(error, WbcError):
+                    # Which is gone, and which nobody named.
+                    error.what = error.what.replace(str(part), str(file))
                 raise
             target = self.folder / f"{model.bundle.identity}{SUFFIX}"
             part.rename(target)

@@ -100,7 +100,8 @@ def test_what_is_torn_unsigned_or_nowhere_is_not_installed(
 ) -> None:
     torn = tmp_path / "torn.wbc"
     torn.write_bytes(shelf.find(None).read_bytes()[:5000])
-    assert wbc("model", "install", torn).code == 32
+    ran = wbc("model", "install", torn)
+    assert (ran.code, f"bundle {torn}: " in ran.err) == (32, True)
     assert wbc("model", "install", tmp_path / "nowhere.wbc").code == 31
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
     monkeypatch.setenv("WBC_EDGE_TRUSTED_KEYS", key)
