@@ -13,6 +13,7 @@ import click
 
 from edge.cli import options
 from edge.cli.output import printable
+from edge.errors import CameraNotFound
 
 if TYPE_CHECKING:
     from edge.camera.guard import GuardedCamera
@@ -102,7 +103,12 @@ def _open_camera(settings: Config, wait: Callable[[float], None], waiting: Calla
     if settings.camera == "none":
         return None
     options.set_threads(settings.threads)
-    specification = settings.camera or options.the_camera()
+    try:
+        specification = settings.camera or options.the_camera()
+    except CameraNotFound as error:
+        if settings.watch_folder:
+            error.remedy = "Set camera=none for a service that has its watch_folder alone"
+        raise
     asked = options.camera_settings(
         specification, options.size(settings.size), settings.timeout, settings.um_per_px, settings.calibration or None
     )

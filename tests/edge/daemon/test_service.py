@@ -17,6 +17,7 @@ import pytest
 from running import COMMAND, Running
 
 from edge import calibration
+from edge.camera import attached_cameras
 from edge.daemon.health import Bulletin
 from edge.daemon.notify import Notifier
 from edge.daemon.parts import Parts
@@ -340,6 +341,14 @@ def test_the_journal_is_checked_and_the_result_told(service: Callable[..., Runni
     one.told("READY=1")
     # Though the next reading is a week away.
     assert one.ask("status")["journal_checked"].endswith("sound")
+
+
+def test_who_has_a_folder_and_no_camera_is_told_how_to_say_so(service: Callable[..., Running], tmp_path: Path) -> None:
+    if attached_cameras():
+        pytest.skip("a camera is attached here")
+    one = service(f'um_per_px = 0.4\nwatch_folder = "{tmp_path / "drop"}"\n')
+    one.told("READY=1")
+    assert "camera=none" in one.ask("status")["reason"]
 
 
 def test_where_no_camera_is_the_journal_and_its_disk_are_told_all_the_same(
