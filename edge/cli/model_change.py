@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,8 +153,11 @@ def tune(save: bool, model: str | None, execution: Execution, journal: str | Non
     from edge.cli import config
 
     if execution.findings is not None:
-        # What was found of the GPU before is found out again.
-        execution.findings.unlink(missing_ok=True)
+        # What was found of the GPU before is found out again: for all, or for who may not remove it for this once.
+        try:
+            execution.findings.unlink(missing_ok=True)
+        except OSError:
+            execution = replace(execution, findings=None)
     path = options.find_model(model)
     loaded = options.load_model(path, execution)
     say(f"The model runs on the {loaded.runtime.choice}")

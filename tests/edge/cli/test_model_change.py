@@ -308,3 +308,6 @@ def test_what_is_fastest_is_measured_and_set_if_that_is_asked_for(
     assert (f"threads={settings['threads']}, batch={settings['batch']}") in saved.err
     (event,) = events(journal, "configuration")
     assert f"batch={settings['batch']}" in event
+    # Nor may everybody who measures remove what the service found of its GPU; root may all but a folder.
+    (tmp_path / "state" / "accelerator.json").mkdir()
+    assert len(wbc("model", "tune", "--json").lines) == 5
