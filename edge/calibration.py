@@ -157,7 +157,8 @@ def read(path: Path) -> Calibration | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise CalibrationRefused(f"calibration {path}", error.strerror or str(error), remedy) from error
+        why = error.strerror or str(error)
+        raise CalibrationRefused(f"calibration {path}", why, "Give this user the right to read it") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CalibrationRefused(f"calibration {path}", f"is damaged: {error}", remedy) from error
 

@@ -103,6 +103,12 @@ def test_a_damaged_file_is_refused_in_a_line(tmp_path: Path, content: bytes) -> 
         calibration.read(path)
 
 
+def test_one_that_may_not_be_read_is_not_advised_to_be_removed(tmp_path: Path) -> None:
+    (tmp_path / "calibration.json").mkdir()  # which root cannot read either
+    with pytest.raises(CalibrationRefused, match="right to read it"):
+        calibration.read(tmp_path / "calibration.json")
+
+
 def test_values_out_of_bounds_are_refused(made: Calibration, tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
     assert made.light is not None
