@@ -44,7 +44,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         float, Meta(gt=0, le=3600, description="Seconds that a camera may take to open, and for each frame.")
     ] = 10.0
     calibration: Annotated[
-        str, Meta(description="File of `wbc-edge calibrate`. Empty: calibration.json beside the journal.")
+        str, Meta(description="File of `wbc-edge calibrate`. Empty: calibration.json in the user's state folder.")
     ] = ""
     interval: Annotated[
         float,
