@@ -98,11 +98,10 @@ def rollback(execution: Execution, journal: str | None) -> None:
     left, *others = store.candidates()
     with options.open_journal(journal) as log:
         if others:
-            found = options.load_model(shelf.find(others[0], store.folder), execution)
+            identity = _proven(shelf.find(others[0], store.folder), execution)
             with _logged(log, f"roll back from {left} to {others[0]}"):
                 store.roll_back()
-            write(printable(f"{others[0]} is in force"))
-            _tell_service(found.bundle.identity)
+            _tell(others[0], identity)
         else:
             store.roll_back()
 
@@ -176,19 +175,30 @@ def tune(save: bool, model: str | None, execution: Execution, journal: str | Non
 
 def _activate(store: Store, model: str, execution: Execution, log: Journal) -> None:
     from edge.model import shelf
-    from edge.vision import scale
 
     path = shelf.find(model, store.folder)
     if path.parent not in (store.folder, shelf.BUNDLED):
         raise BundleNotFound(f"model {path}", "is not installed", f"`wbc-edge model install {path}`")
+    identity = _proven(path, execution)
+    with _logged(log, f"activate {identity}, before {store.in_force}"):
+        store.activate(path.stem)
+    _tell(path.stem, identity)
+
+
+def _proven(path: Path, execution: Execution) -> str:
+    """Load a model that is to be in force, and give its identity."""
+    from edge.vision import scale
+
     found = options.load_model(path, execution).bundle
     if um_per_px := options.configuration().get("um_per_px"):
         # Or the service would fail on every frame.
         scale.check_fits(um_per_px, found.description.um_per_px)
-    identity = found.identity
-    with _logged(log, f"activate {identity}, before {store.in_force}"):
-        store.activate(path.stem)
-    write(printable(f"{path.stem} is in force"))
+    return found.identity
+
+
+def _tell(name: str, identity: str) -> None:
+    """Say what is in force, and let a running service take it."""
+    write(printable(f"{name} is in force"))
     if named := options.configuration().get("model"):
         say(f"The configuration sets model={named}, which goes over it: `wbc-edge config set model=`")
     _tell_service(identity)

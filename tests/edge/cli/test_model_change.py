@@ -130,6 +130,12 @@ def test_a_model_too_fine_for_the_microscope_is_not_put_in_force(
     refused = wbc("model", "activate", name)
     assert (refused.code, "too coarse" in refused.err) == (3, True)
     assert in_force(wbc).startswith("marrow@")
+    (tmp_path / "config.toml").write_text("")
+    wbc("model", "activate", name)
+    (tmp_path / "config.toml").write_text("um_per_px = 1.5\n")
+    refused = wbc("model", "rollback")
+    assert (refused.code, "too coarse" in refused.err) == (3, True)
+    assert in_force(wbc) == name
 
 
 def test_what_the_configuration_names_is_told_and_not_removed(
@@ -138,6 +144,7 @@ def test_what_the_configuration_names_is_told_and_not_removed(
     one, two = installed("one"), installed("two")
     (tmp_path / "config.toml").write_text(f'model = "{one}"\n')
     assert f"model={one}, which goes over it" in wbc("model", "activate", two).err
+    assert f"model={one}, which goes over it" in wbc("model", "rollback").err
     assert wbc("model", "remove", one).code == 4
 
 
