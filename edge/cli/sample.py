@@ -6,6 +6,7 @@ import click
 
 from edge.cli import options
 from edge.cli.output import printable, say, write, write_json
+from edge.errors import ConfigurationError
 
 
 @click.group("sample")
@@ -27,6 +28,8 @@ def start(identifier: str, as_json: bool) -> None:
     """Begin a sample, or continue one; the one before is finished."""
     from edge.daemon.control import ask, location
 
+    if not identifier.strip():
+        raise ConfigurationError("sample start", "the name is empty", "Name the sample, such as S-17")
     reply = ask(location(), {"ask": "start", "sample": options.sample_name(identifier)})
     if as_json:
         write_json(reply)

@@ -417,6 +417,8 @@ def test_the_commands_speak_to_it(service: Callable[..., Running], monkeypatch: 
         result = CliRunner().invoke(command_line, arguments, catch_exceptions=False)
         return result.exit_code, result.stdout, result.stderr
 
+    code, _, err = wbc("sample", "start", " ")
+    assert (code, "Name the sample" in err) == (2, True)
     assert wbc("sample", "start", "S-1")[0] == 0
     code, out, _ = wbc("trigger", "--json")
     assert (code, json.loads(out)["sample"]) == (0, "S-1")
