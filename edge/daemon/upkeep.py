@@ -1,4 +1,4 @@
-"""What the service does between frames, to be left alone: retention, a full disk, the clock, the journal."""
+"""What the service does between frames, to be left alone: retention, a full disk, the clock, heat, the journal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from threading import enumerate as enumerate_threads
 
+from edge import board
 from edge.daemon.clock import ClockWatch
 from edge.daemon.health import Bulletin
 from edge.daemon.words import Say
@@ -36,7 +37,11 @@ _CHECKER = "check"
 _INTEGRITY = "integrity"
 """Kind of the event that says what the reading found."""
 
-_TELL_DISK_EVERY_S = 3600.0
+_BOARD = "board"
+"""Kind of the event that says what slows the board down."""
+
+_TELL_DISK_EVERY_S = _TELL_BOARD_EVERY_S = 3600.0
+_AT = ", at "
 _DAY_S = 86_400.0
 
 
@@ -88,6 +93,7 @@ class Upkeep:
         self._clock, self._free = clock, free
         self._found: SimpleQueue[tuple[str, list[str]]] = SimpleQueue()
         self._told_unremovable = False
+        self._slowed = (last_detail(journal, _BOARD) or "").partition(_AT)[0]
         self._made_again = 0
         self._look_s = self._prune_s = self._tell_disk_s = time.monotonic()
         self._pruning: Generator[Pruned, None, None] | None = None
@@ -140,6 +146,7 @@ class Upkeep:
             with self._later():
                 compact(self._journal)
         self._watch_disk(now_s)
+        self._watch_board()
         self._check()
 
     def _begun_pruning(self) -> Generator[Pruned, None, None]:
@@ -206,6 +213,19 @@ class Upkeep:
         if now_s >= self._tell_disk_s:
             self._tell_disk_s = now_s + _TELL_DISK_EVERY_S
             self._warn("disk", said)
+
+    def _watch_board(self) -> None:
+        """Tell of what slows the board down when that is another than before, once an hour: no event is ever pruned."""
+        slowed = "; ".join(board.throttling())
+        if slowed == self._slowed:
+            return
+        if slowed:
+            last_s = last_event_s(self._journal, _BOARD)
+            if last_s is not None and abs(time.time() - last_s) < _TELL_BOARD_EVERY_S:
+                return
+            hottest_c = board.temperature_c()
+            self._warn(_BOARD, slowed if hottest_c is None else f"{slowed}{_AT}{hottest_c:.0f} degrees Celsius")
+        self._slowed = slowed
 
     def _watch_clock(self) -> None:
         if jump_s := self._clock.jump_s():

@@ -81,6 +81,7 @@ def kinds(journal: Journal) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.board, "throttling", lambda: ())  # whatever slows this machine down
     monkeypatch.setattr(module, "_LOOK_EVERY_S", 0.0)
     monkeypatch.setattr(module, "_PRUNE_FOR_S", 60.0)
 
@@ -297,6 +298,34 @@ def test_a_start_years_from_what_was_logged_last_is_doubted_too() -> None:
     assert not clocks.watch(clocks.wall_s - 3650 * DAY_S).is_trusted
     assert not clocks.watch(clocks.wall_s + 3650 * DAY_S).is_trusted
     assert clocks.watch(None).is_trusted
+
+
+def test_what_slows_the_board_down_is_told_with_its_heat_and_not_more_than_once_an_hour(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slowed = ["the processor is hot and slowed down"]
+    monkeypatch.setattr(module.board, "throttling", lambda: tuple(slowed))
+    monkeypatch.setattr(module.board, "temperature_c", lambda: 84.6)
+    upkeep, said = begun(journal, Disk(1000))
+    upkeep.work(is_idle=True)
+    upkeep.work(is_idle=True)
+    again, said_again = begun(journal, Disk(1000))  # as a service that is degraded does every minute
+    again.work(is_idle=True)
+    assert said == ["board: the processor is hot and slowed down, at 85 degrees Celsius"]
+    assert (said_again, kinds(journal)) == ([], ["board"])
+    slowed.append("the power supply is too weak")
+    upkeep.work(is_idle=True)
+    assert kinds(journal) == ["board"]
+    monkeypatch.setattr(module, "_TELL_BOARD_EVERY_S", 0.0)
+    upkeep.work(is_idle=True)
+    assert journal.events()[-1].detail.startswith(
+        "the processor is hot and slowed down; the power supply is too weak, at "
+    )
+    slowed.clear()
+    upkeep.work(is_idle=True)
+    slowed.append("the power supply is too weak")  # months later
+    upkeep.work(is_idle=True)
+    assert kinds(journal) == ["board"] * 3
 
 
 def test_a_damaged_journal_is_found_and_told(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
