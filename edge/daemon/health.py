@@ -147,6 +147,19 @@ class Bulletin:
             "version": __version__,
         }
 
+    def summary(self) -> str:
+        """Say in a line, for the log, what of it changes without being an event."""
+        told = self.report()
+        facts = [f"{told[name]} {name}" for name in ("frames", "classified", "indeterminate", "failed", "dropped")]
+        facts.append(f"camera reopened {told['camera_reopened']} times")
+        if told["disk_free_mb"] is not None:
+            facts.append(f"{told['disk_free_mb']} MB free")
+        if told["temperature_c"] is not None:
+            facts.append(f"{told['temperature_c']:.0f} degrees Celsius")
+        if told["throttled"]:
+            facts.append(told["throttled"])
+        return f"{told['state']}: {', '.join(facts)}"
+
 
 def _free_mb(file: Path) -> int | None:
     try:

@@ -48,6 +48,7 @@ from edge.model import Model
 from edge.settings import Config
 
 _HEARTBEAT_S = 5.0
+_SUMMARY_EVERY_S = 3600.0
 _FIRST_RETRY_S, _MOST_RETRY_S = 2.0, 60.0
 _SETTLED_S = 300.0
 """What fails sooner after the service was ready is the same trouble still: waited for longer, and not logged again."""
@@ -109,6 +110,7 @@ class Service:
         self._outage = Outage()
         self._complaint = self._announced = ""
         self._ready_s = math.inf
+        self._summary_s = time.monotonic() + _SUMMARY_EVERY_S
 
     def stop(self) -> None:
         """End after the frames in hand, without waiting for a camera; may be called from a signal handler."""
@@ -178,6 +180,7 @@ class Service:
                 retry_s = min(2 * retry_s, _MOST_RETRY_S)
         self._is_over = True
         self._refuse_rest()
+        self._say("info", self._bulletin.summary())
         self._notifier.stopping()
         self._bulletin.change(state="stopping")
         self._say("info", "stopped")
@@ -271,6 +274,9 @@ class Service:
         if makes_progress:
             self._notifier.alive()
         self._notifier.status(self._bulletin.health.words())
+        if time.monotonic() >= self._summary_s:
+            self._summary_s = time.monotonic() + _SUMMARY_EVERY_S
+            self._say("info", self._bulletin.summary())
 
     def _pulse_s(self) -> float:
         watchdog_s = self._notifier.watchdog_s

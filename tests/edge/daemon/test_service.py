@@ -6,6 +6,7 @@ import getpass
 import json
 import signal
 import sqlite3
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -73,15 +74,29 @@ def test_ended_it_finishes_the_frame_in_hand_and_logs_the_verdict_so_far(service
     one.until(lambda report: report["frames"] >= 3)
     log = one.end()
     assert one.process.returncode == 0
-    assert log.splitlines()[-1] == "stopped"
+    *_, summary, last = log.splitlines()
+    assert last == "stopped"
+    assert summary.startswith("ready: ")
     one.told("STOPPING=1")
     assert not one.socket.exists()
     with one.journal() as journal:
         (sample,) = journal.samples()
         assert sample.result is not None
         assert sample.result.frames == sample.frames >= 3
+        assert f" {sample.frames} frames, " in summary
         assert journal.check() == []
         assert journal.audit().problems == ()
+
+
+def test_from_hour_to_hour_its_log_tells_what_it_did_and_how_the_device_is(service: Callable[..., Running]) -> None:
+    hour = "from edge.daemon import service; service._SUMMARY_EVERY_S = 0.5; from edge.cli import main; main()"
+    one = service(command=[sys.executable, "-c", hour, "run"])
+    one.told("READY=1")
+    one.ask("frame")
+    time.sleep(2.0)
+    counted = [line for line in one.end().splitlines() if line.startswith("ready: 1 frames, ")]
+    assert len(counted) >= 2
+    assert all(" MB free" in line for line in counted)
 
 
 @pytest.mark.timeout(30)
