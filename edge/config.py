@@ -222,6 +222,16 @@ def explained() -> dict[str, dict[str, Any]]:
     return {name: schema[name] if "description" in schema[name] else schema[name]["anyOf"][0] for name in NAMES}
 
 
+def bounds(meant: Mapping[str, Any]) -> str:
+    """Say between what a setting must lie, by what :func:`explained` gives of it; empty where that is no number."""
+    if "maximum" not in meant:
+        return ""
+    least = (
+        f"over {meant['exclusiveMinimum']:g}, at most" if "exclusiveMinimum" in meant else f"{meant['minimum']:g} to"
+    )
+    return f"{least} {meant['maximum']:.12g}"
+
+
 def example() -> str:
     """Write a configuration file in which every setting is explained and, commented out, has its default."""
     lines = [
@@ -232,7 +242,9 @@ def example() -> str:
     for name, meant in explained().items():
         value = getattr(defaults, name)
         shown = _toml(meant["examples"][0] if value is None else value)
-        lines += ["", *(f"# {line}" for line in meant["description"].splitlines()), f"#{name} = {shown}"]
+        within = bounds(meant)
+        default = f"#{name} = {shown}" + (f"  # {within}" if within else "")
+        lines += ["", *(f"# {line}" for line in meant["description"].splitlines()), default]
     return "\n".join(lines) + "\n"
 
 

@@ -31,8 +31,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 ge=0.01,
                 le=2.0,
                 examples=[0.1],
-                description="Size of a pixel in micrometres, 0.01 to 2:\n"
-                "pixel pitch of the sensor over total magnification.",
+                description="Size of a pixel in micrometres:\npixel pitch of the sensor over total magnification.",
             ),
         ]
         | None
@@ -68,7 +67,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 ge=0,
                 le=27,
                 examples=[17],
-                description="GPIO (BCM number, 0 to 27) of a button or foot switch to ground that asks the service\n"
+                description="GPIO (BCM number) of a button or foot switch to ground that asks the service\n"
                 "for a frame; needs gpiozero. Left out: there is none.",
             ),
         ]
@@ -108,13 +107,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(description="Inference runtime: litert or tflite-runtime. Empty: the first that is installed."),
     ] = ""
     threads: Annotated[
-        int, Meta(ge=1, le=64, description="Threads of runtime and OpenCV, 1 to 64; one is fastest for small networks.")
+        int, Meta(ge=1, le=64, description="Threads of runtime and OpenCV; one is fastest for small networks.")
     ] = 1
     batch: Annotated[
         int,
-        Meta(
-            ge=1, le=64, description="Tiles that the processor judges at once, 1 to 64; `wbc-edge model tune` measures."
-        ),
+        Meta(ge=1, le=64, description="Tiles that the processor judges at once; `wbc-edge model tune` measures."),
     ] = 4
     accelerator: Annotated[
         Literal["auto", "cpu", "gpu"],

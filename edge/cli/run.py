@@ -48,9 +48,10 @@ class _EverySetting(click.Command):
             click.Option(
                 [f"--{name.replace('_', '-')}", name],
                 metavar="|".join(filter(None, meant.get("enum", ()))) or "VALUE",
-                help=meant["description"],
+                help=" ".join(filter(None, (meant["description"], f"[{within}]" if within else ""))),
             )
             for name, meant in config.explained().items()
+            for within in [config.bounds(meant)]
         ]
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:

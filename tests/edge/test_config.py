@@ -38,6 +38,20 @@ def test_the_example_explains_every_setting_and_sets_none() -> None:
     assert all(getattr(Config(), name) == value for name, value in as_shown.items())
 
 
+def test_the_example_tells_the_bounds_of_every_number() -> None:
+    defaults = config.example().splitlines()
+    for line in ("#um_per_px = 0.1  # 0.01 to 2", "#timeout = 10.0  # over 0, at most 3600", "#batch = 4  # 1 to 64"):
+        assert line in defaults
+    numbers = [name for name in NAMES if isinstance(getattr(Config(), name), (int, float))]
+    for name in (*numbers, "um_per_px", "button_gpio"):
+        (line,) = [line for line in defaults if line.startswith(f"#{name} = ")]
+        _, _, within = line.partition("  # ")
+        most = within.split()[-1]
+        config.parse(f"{name} = {most}", FILE)
+        with pytest.raises(ConfigurationError, match=name):
+            config.parse(f"{name} = {float(most) + 1:.0f}", FILE)
+
+
 @given(VALUES)
 def test_what_is_set_is_read_back(values: dict[str, str | float]) -> None:
     written = {name: str(value) for name, value in values.items()}
