@@ -135,7 +135,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 0.0
     keep_picture_mb: Annotated[
-        float, Meta(ge=0, le=1e8, description="Megabytes that pictures may take; over it the oldest go. 0: no limit.")
+        float,
+        Meta(
+            ge=0,
+            le=1e8,
+            description="Megabytes that pictures may take; over it the oldest go, every ten minutes. 0: no limit.",
+        ),
     ] = 0.0
     prune_first: Annotated[
         Literal["unreviewed", "reviewed"],
