@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import re
 import zipfile
 from collections.abc import Callable, Sequence
@@ -18,7 +20,9 @@ from convert.errors import NetworkUnreadable, reason
 from convert.savedmodel import ONE_INPUT
 
 _LARGEST_BYTES = 1 << 30
+_WEIGHTS = "model.weights.h5"
 _CHUNK = 256
+_LARGEST_CHUNK_BYTES = 1 << 28
 _LOGITS = "logits"
 _RENAMING = frozenset({"Identity", "IdentityN", "StopGradient"})
 
@@ -54,6 +58,8 @@ class Network:
         Side of a tile.
     classes : int
         Number of logits.
+    tile_bytes : int
+        Of the largest activation of one tile.
     is_as_given : bool
         Its outputs were logits and embedding, in this order, and nothing was cut off.
     keras : keras.Model or None
@@ -63,6 +69,7 @@ class Network:
     function: Any
     tile_px: int
     classes: int
+    tile_bytes: int = 1
     is_as_given: bool = False
     keras: Any = None
 
@@ -81,9 +88,10 @@ class Network:
         """
         import tensorflow as tf
 
+        most = max(1, min(_CHUNK, _LARGEST_CHUNK_BYTES // self.tile_bytes))
         chunks = [
-            [np.asarray(part) for part in self.function(tf.constant(tiles[start : start + _CHUNK], tf.float32))]
-            for start in range(0, len(tiles), _CHUNK)
+            [np.asarray(part) for part in self.function(tf.constant(tiles[start : start + most], tf.float32))]
+            for start in range(0, len(tiles), most)
         ]
         logits, embeddings = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
         return logits, embeddings
@@ -183,6 +191,11 @@ def _refuse_more_than_it_holds(path: Path, size_bytes: int) -> None:
 
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json"))
+        weights = archive.read(_WEIGHTS)
+    # Keras compresses no weights, and what it lets pass of a dataset that is hardly there is gigabytes.
+    if (claimed_bytes := _claimed_bytes(weights)) > len(weights):
+        why = f"has weights that claim to be {claimed_bytes} bytes, and holds {len(weights)}"
+        raise NetworkUnreadable(f"network {path}", why, "Give a whole .keras file, or train again")
     try:
         with keras.StatelessScope(initialize_variables=False):
             parameters = keras.saving.deserialize_keras_object(config, safe_mode=True).count_params()
@@ -193,6 +206,21 @@ def _refuse_more_than_it_holds(path: Path, size_bytes: int) -> None:
     if parameters > min(size_bytes, _LARGEST_BYTES // 4):
         why = f"describes a network of {parameters} parameters, and holds {size_bytes} bytes"
         raise NetworkUnreadable(f"network {path}", why, "Give a whole .keras file, or train again")
+
+
+def _claimed_bytes(weights: bytes) -> int:
+    """Add up how large the datasets of an HDF5 file say that they are; links to other files are not followed."""
+    import h5py
+
+    claimed: list[int] = []
+
+    def look(_: str, found: Any) -> None:
+        if isinstance(found, h5py.Dataset):
+            claimed.append(int(found.size or 0) * int(found.dtype.itemsize))
+
+    with h5py.File(io.BytesIO(weights)) as file:
+        file.visititems(look)
+    return sum(claimed)
 
 
 def _refuse_hostile_archive(path: Path) -> int:
@@ -256,8 +284,22 @@ def freeze(
         raise NetworkUnreadable(f"network {path}", f"cannot be traced: {reason(error)}") from error
     logits, embedding = _head(_first_the_classes(frozen.outputs, concrete.structured_outputs, path, classes), path)
     function = frozen.prune(frozen.inputs[0], [logits, embedding])
+    if (tile_bytes := _largest_activation_bytes(function)) > _LARGEST_CHUNK_BYTES:
+        why = f"takes more memory for a tile than any device has for it: {tile_bytes / 1e6:,.0f} MB for one layer alone"
+        raise NetworkUnreadable(f"network {path}", why, "Give it smaller tiles, or layers of fewer channels")
     is_as_given = len(frozen.outputs) == 2 and logits is frozen.outputs[0]
-    return Network(function, int(shape[1] or 0), int(logits.shape[-1]), is_as_given)
+    return Network(function, int(shape[1] or 0), int(logits.shape[-1]), tile_bytes, is_as_given)
+
+
+def _largest_activation_bytes(function: Any) -> int:
+    """Say how large the largest activation of one tile is, of those whose shape is known but for how many tiles."""
+    shapes = [
+        (output.shape.as_list(), output.dtype.size)
+        for operation in function.graph.get_operations()
+        for output in operation.outputs
+        if output.shape.rank
+    ]
+    return int(max(math.prod(shape[1:]) * size for shape, size in shapes if shape[0] is None and None not in shape[1:]))
 
 
 def _prepared(tiles: Any, wanted: Preprocessing) -> Any:

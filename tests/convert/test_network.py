@@ -217,6 +217,44 @@ def test_a_small_file_that_describes_a_huge_network_is_refused_before_memory_is_
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
 
 
+@pytest.mark.parametrize("stored", [{"chunks": (1024, 1024), "compression": "gzip"}, {"chunks": (1024, 1024)}])
+def test_weights_that_claim_to_be_more_than_the_file_holds_are_refused_before_memory_is_taken(saved, stored):
+    with zipfile.ZipFile(saved) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        del file["layers/conv2d/vars/0"]
+        # Four gigabytes of which none is there: as much as Keras would still unpack.
+        file.create_dataset("layers/conv2d/vars/0", (1 << 15, 1 << 15), "<f4", **stored)
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name, content in {**parts, "model.weights.h5": weights.getvalue()}.items():
+            archive.writestr(name, content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "has weights that claim to be 42949" in refused(saved)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+def test_weights_of_a_form_that_keras_does_not_write_are_not_read(saved):
+    with zipfile.ZipFile(saved) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name.replace(".h5", ".npz"), content)
+    assert "no item named 'model.weights.h5'" in refused(saved)
+
+
+def test_a_network_whose_layers_take_gigabytes_for_a_tile_is_refused_before_they_are_taken(tmp_path):
+    import keras
+    from keras import layers
+
+    shown = keras.Input((32, 32, 3))
+    embedding = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 1)(layers.ZeroPadding2D(3000)(shown)))
+    keras.Model(shown, layers.Dense(3)(embedding)).save(path := tmp_path / "wide.keras")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "takes more memory for a tile than any device has for it: 582 MB" in refused(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
 def test_a_huge_network_whose_layers_do_not_fit_takes_no_memory_later_either(saved):
     import keras
 
