@@ -18,6 +18,8 @@ _WITHOUT_PARAMETERS = frozenset(
 )
 """Their constants say what to do, and are no parameters."""
 
+_WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
+
 ACCELERATED = frozenset(
     {"ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "DIV", "ELU", "EXP"}
     | {"FULLY_CONNECTED", "HARD_SWISH", "LOGISTIC", "MAXIMUM", "MAX_POOL_2D", "MEAN", "MINIMUM", "MUL", "PAD", "PRELU"}
@@ -112,7 +114,42 @@ def parse(network: bytes) -> Any:
         raise BundleCorrupt("the network", f"is no whole .tflite: {error}") from error
     if not model.subgraphs or not model.subgraphs[0].operators:
         raise BundleCorrupt("the network", "is a .tflite without a graph")
+    if not _is_consistent(model):
+        raise BundleCorrupt("the network", "is a .tflite whose parts do not fit each other")
     return model
+
+
+def _is_consistent(model: Any) -> bool:
+    """Say whether all that the main graph refers to is there: a FlatBuffer is whole without it."""
+    graph = model.subgraphs[0]
+    if graph.tensors is None or graph.inputs is None or graph.outputs is None or not model.operatorCodes:
+        return False
+    tensors, types = range(len(graph.tensors)), _names("TensorType")
+    return (
+        all(
+            tensor.buffer in range(len(model.buffers or ())) and tensor.type in types and tensor.shape is not None
+            for tensor in graph.tensors
+        )
+        and all(index in tensors for part in (graph.inputs, graph.outputs) for index in np.asarray(part).tolist())
+        and all(_is_sound(model, operator) for operator in graph.operators)
+    )
+
+
+def _is_sound(model: Any, operator: Any) -> bool:
+    if (
+        operator.inputs is None
+        or operator.outputs is None
+        or operator.opcodeIndex not in range(len(model.operatorCodes))
+    ):
+        return False
+    tensors = model.subgraphs[0].tensors
+    given, made = np.asarray(operator.inputs).tolist(), np.asarray(operator.outputs).tolist()
+    # Of an input that may be left away the number is -1.
+    if not made or not all(index in range(-1, len(tensors)) for index in given):
+        return False
+    if operation_name(model, operator) in _WEIGHTED and (len(given) < 2 or given[1] < 0):
+        return False
+    return all(index in range(len(tensors)) for index in made)
 
 
 def pack(model: Any) -> bytes:
@@ -234,7 +271,7 @@ def _elements(tensor: Any) -> int:
 
 
 def _macs(operation: str, output: Any, given: list[Any]) -> int:
-    if operation not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+    if operation not in _WEIGHTED:
         return 0
     kernel = _shape(given[1])
     # Kernels are (out, height, width, in), (1, height, width, channels) and (out, in).

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert import graph
+from convert.errors import reason
 from edge.chatter import native_messages
+from edge.errors import BundleCorrupt
 from edge.model.runtime import ANNOUNCEMENT
 
 _REPEATS = 60
@@ -33,8 +35,13 @@ def shares(network: bytes, tiles: NDArray[np.uint8]) -> tuple[float, ...]:
     -------
     tuple of float
         One share, 0 to 1, for each of :func:`convert.graph.layers`; they sum to 1.
+
+    Raises
+    ------
+    BundleCorrupt
+        When the runtime does not take the network.
     """
-    interpreters = [_cut(network, layer.tensor) for layer in graph.layers(network)]
+    interpreters = [_cut(network, layer) for layer in graph.layers(network)]
     shown = interpreters[0].get_input_details()[0]
     tile = (tiles[:1] ^ 0x80).view(np.int8) if shown["dtype"] == np.int8 else tiles[:1].astype(np.float32)
     shortest = np.full(len(interpreters), np.inf)
@@ -49,20 +56,19 @@ def shares(network: bytes, tiles: NDArray[np.uint8]) -> tuple[float, ...]:
     return tuple((grown / grown.sum()).tolist())
 
 
-def _cut(network: bytes, tensor: str) -> Any:
+def _cut(network: bytes, layer: graph.Layer) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
     model = graph.parse(network)
     subgraph = model.subgraphs[0]
-    last = next(
-        place
-        for place, operator in enumerate(subgraph.operators)
-        if graph.text(subgraph.tensors[operator.outputs[0]].name) == tensor
-    )
+    last = next(place for place, operator in enumerate(subgraph.operators) if operator.outputs[0] == layer.index)
     subgraph.operators = subgraph.operators[: last + 1]
     subgraph.outputs = [int(subgraph.operators[last].outputs[0])]
     model.signatureDefs = None
-    with native_messages(ANNOUNCEMENT):
-        interpreter = Interpreter(model_content=graph.pack(model), num_threads=1)
-        interpreter.allocate_tensors()
+    try:
+        with native_messages(ANNOUNCEMENT):
+            interpreter = Interpreter(model_content=graph.pack(model), num_threads=1)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise BundleCorrupt("the network", f"does not run as far as {layer.name}: {reason(error)}") from error
     return interpreter

@@ -58,3 +58,35 @@ def test_a_network_without_a_graph_is_refused_in_one_line():
     empty.version, empty.subgraphs, empty.operatorCodes, empty.buffers = 3, [], [], []
     with pytest.raises(BundleCorrupt, match="without a graph"):
         graph.layers(graph.pack(empty))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda model: setattr(model.subgraphs[0].tensors[3], "buffer", 9999),
+        lambda model: setattr(model.subgraphs[0].tensors[3], "type", 120),
+        lambda model: setattr(model.subgraphs[0].tensors[3], "shape", None),
+        lambda model: setattr(model.subgraphs[0].operators[1], "opcodeIndex", 99),
+        lambda model: setattr(model.subgraphs[0].operators[1], "inputs", [9999, 1, 2]),
+        lambda model: setattr(model.subgraphs[0].operators[1], "inputs", [0]),
+        lambda model: setattr(model.subgraphs[0].operators[1], "outputs", [-1]),
+        lambda model: setattr(model.subgraphs[0], "outputs", [9999]),
+        lambda model: setattr(model.subgraphs[0], "inputs", None),
+        lambda model: setattr(model, "operatorCodes", []),
+    ],
+)
+def test_a_network_that_refers_to_what_is_not_there_is_refused_in_one_line(whole, damage):
+    model = graph.parse(whole[0].networks["int8"])
+    damage(model)
+    with pytest.raises(BundleCorrupt, match="parts do not fit each other"):
+        graph.parse(graph.pack(model))
+
+
+def test_a_network_that_does_not_run_is_not_timed_but_refused_in_one_line(whole):
+    model = graph.parse(whole[0].networks["int8"])
+    # The first convolution has a kernel for two channels of three.
+    convolution = next(each for each in model.subgraphs[0].operators if graph.operation_name(model, each) == "CONV_2D")
+    model.subgraphs[0].tensors[convolution.inputs[1]].shape = [8, 3, 3, 2]
+    with pytest.raises(BundleCorrupt, match="does not run as far as") as refused:
+        shares(graph.pack(model), whole[0].selftest_tiles)
+    assert "\n" not in str(refused.value)
