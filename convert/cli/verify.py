@@ -40,6 +40,14 @@ its accuracy is told beside the one when it was made, and --max-accuracy-drop, w
 )
 @click.option("--min-agreement", default=0.98, show_default=True, type=Number(0, 1), help="Of its types, with --data.")
 @click.option("--max-accuracy-drop", default=0.01, show_default=True, type=Number(0, 1), help="The same, of accuracy.")
+@click.option("--max-auroc-drop", default=0.01, show_default=True, type=Number(0, 1), help="The same, of fields.")
+@click.option(
+    "--max-calibration-drop",
+    default=0.02,
+    show_default=True,
+    type=Number(0, 1),
+    help="Growth of the expected calibration error.",
+)
 @json_option
 @click.pass_context
 def command(context: click.Context, /, bundle: Path, data: Path | None, as_json: bool, **budget: Any) -> None:
@@ -87,8 +95,10 @@ def _is_given(context: click.Context, option: str) -> bool:
 
 def _refuse_what_cannot_fail(context: click.Context, made: Parity | None) -> None:
     """Refuse a budget that a bundle of one type would keep whatever it decides."""
-    if _is_given(context, "min_agreement"):
-        raise click.BadParameter("the bundle holds one type: nothing to agree with", param_hint="--min-agreement")
+    for option in ("min_agreement", "max_auroc_drop", "max_calibration_drop"):
+        if _is_given(context, option):
+            hint = f"--{option.replace('_', '-')}"
+            raise click.BadParameter("the bundle holds one type: nothing to agree with", param_hint=hint)
     if _is_given(context, "max_accuracy_drop") and made is None:
         raise click.BadParameter(
             "the bundle holds one type and no report of its conversion: nothing to compare with",

@@ -196,6 +196,10 @@ def test_a_budget_that_one_type_cannot_fail_is_refused(whole, one_type, drawn_fi
     agreement = told("verify", one_type(whole[0].parity), "--data", drawn_fields, "--min-agreement", 0.99)
     assert agreement.exit_code == 2
     assert "nothing to agree with" in agreement.stderr
+    for drop in ("--max-auroc-drop", "--max-calibration-drop"):
+        refused = told("verify", one_type(whole[0].parity), "--data", drawn_fields, drop, 0.5)
+        assert refused.exit_code == 2
+        assert drop in refused.stderr
     silent = one_type(b"")
     assert told("verify", silent, "--data", drawn_fields, "--max-accuracy-drop", 0.01).exit_code == 2
     assert "nothing to compare with" in told("verify", silent, "--data", drawn_fields).stdout
