@@ -245,6 +245,33 @@ def refusal(kind: str, found: Figures, exact: Figures, budget: Budget) -> Quanti
     return None
 
 
+def novelty_refusal(kind: str, found: Figures, exact: Figures, budget: Budget) -> QuantizationRefused | None:
+    """Say whether a device would refuse more fields than by the trained network, as unlike any smear in training.
+
+    Parameters
+    ----------
+    kind : str
+        What the converted network is called.
+    found, exact : Figures
+        Its own, and the trained one's, with their share of novel fields.
+    budget : Budget
+        A field that is refused is one that is not decided as the trained network does.
+
+    Returns
+    -------
+    QuantizationRefused or None
+        None when it is within the budget, or where novelty was not measured.
+    """
+    if found.novel is None or exact.novel is None:
+        return None
+    if exceeds(found.novel - exact.novel, 1 - budget.min_agreement):
+        shares = [100 * each for each in (found.novel, exact.novel)]
+        why = f"refuses {shares[0]:.1f}% of {found.fields} fields as novel, the trained one {shares[1]:.1f}%"
+        allowed = f"At most {100 * (1 - budget.min_agreement):g} points more are allowed"
+        return QuantizationRefused(f"the {kind} network", why, allowed)
+    return None
+
+
 def exceeds(loss: float, most: float) -> bool:
     """Say whether a difference of two shares is over a bound, and not by its rounding alone: 1 - 0.99 is over 0.01."""
     return loss > most + _ROUNDING

@@ -138,20 +138,26 @@ class _Work:
         self.networks = {kind: made[kind][0] for kind in plan.kinds}
         self.novelty = subject.novelty(self._embed)
         described = subject.description
+        trained = self._compare(self._reference, self.novelty)
+        compared = {kind: self._compare(ran, self.novelty) for kind, (_, ran) in made.items()}
+        for kind in plan.kinds:
+            self.refusal = self.refusal or parity.novelty_refusal(
+                kind, compared[kind].whole, trained.whole, plan.budget
+            )
         return Parity(
             model=f"{described.name} {described.version}",
             classes=described.classes,
             kind_of_fields=subject.kind_of_fields,
             whole_fields=subject.fields.whole,
-            trained=self._compare(self._reference, self.novelty),
+            trained=trained,
             types={
                 kind: Converted(
                     size=graph.size(network),
-                    comparison=self._compare(ran, self.novelty),
+                    comparison=compared[kind],
                     layers=() if kind == "float32" else activations.errors(exact, network, self._layer_tiles()),
                     not_accelerated=graph.not_accelerated(network),
                 )
-                for kind, (network, ran) in made.items()
+                for kind, (network, _) in made.items()
             },
             packed=plan.kinds,
             budget=plan.budget,

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from convert import novelty as novelties
 from convert import report, subject
 from convert.errors import CalibrationRefused, NetworkUnreadable, QuantizationRefused
 from convert.network import Preprocessing
@@ -98,6 +99,30 @@ def test_what_lost_its_judgement_is_refused_and_nothing_is_written_but_the_repor
     with pytest.raises(QuantizationRefused):
         converted(run_folder, out, budget=STRICT, mend=(), report=tmp_path / "why.html")
     assert "decides only 100.0% of 12 fields" in (tmp_path / "why.html").read_text(encoding="utf-8")
+
+
+def test_a_network_that_a_device_would_refuse_fields_by_as_novel_is_refused_though_its_verdicts_agree(
+    run_folder, tmp_path
+):
+    given = subject.of_run(run_folder, None, None, lambda _: None)
+    bundle, _ = quantize(given, tmp_path / "small.wbc", Plan())
+    novelty = np.load(run_folder / runs.NOVELTY)
+    trained, int8 = (
+        novelties.of_fields(embeddings, given.fields.owners, novelty[0], novelty[1:])
+        for embeddings in (
+            given.network.run(given.fields.tiles)[1],
+            open_model(bundle.path).runtime.run(given.fields.tiles).embeddings,
+        )
+    )
+    # A threshold at which rounding alone makes fields novel.
+    threshold = next(each for each in sorted((trained + int8) / 2) if (int8 > each).sum() > (trained > each).sum())
+    novelty[1:] /= threshold
+    np.save(run_folder / runs.NOVELTY, novelty)
+    with pytest.raises(QuantizationRefused, match=r"refuses .*% of 12 fields as novel, the trained one ") as refused:
+        converted(run_folder, tmp_path / "novel.wbc")
+    assert refused.value.exit_code == 72
+    assert not (tmp_path / "novel.wbc").exists()
+    converted(run_folder, tmp_path / "novel.wbc", budget=Budget(min_agreement=0))
 
 
 def test_a_bundle_that_is_there_stays_when_the_new_one_is_refused(run_folder, tmp_path):
