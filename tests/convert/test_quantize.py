@@ -17,7 +17,8 @@ from convert.parity import Budget
 from convert.quantize import SELFTEST_TILES, Plan, quantize
 from edge import verdict
 from edge.errors import BundleCorrupt, BundleNotFound, ConfigurationError, OutputError
-from edge.model import open_model, selftest
+from edge.model import bundle as bundles
+from edge.model import open_model, selftest, shelf
 from edge.model import run as runs
 
 
@@ -58,6 +59,15 @@ def test_the_bundle_says_what_became_of_the_network(whole):
     assert "What must not be believed." in bundle.card
     assert "held-out tiles, each counted as a field (60 tiles)" in bundle.card
     assert "| float16 | 100.00% |" in bundle.card
+
+
+def test_the_bundled_model_says_what_the_converter_says_today():
+    bundled = bundles.read(shelf.find(None))
+    parity = report.of(bundled)
+    assert report.mended(parity)
+    assert report.mended(parity) in bundled.card
+    assert f"| {report.share(parity.types['int8'].comparison.whole.novel)} |" in bundled.card
+    assert parity.types["int8"].comparison.whole.novel is not None
 
 
 def test_the_steps_are_told_and_the_figures_are_by_class_and_laboratory(run_folder, tmp_path):
