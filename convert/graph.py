@@ -196,7 +196,7 @@ def layers(network: bytes) -> tuple[Layer, ...]:
         known = () if operation in _WITHOUT_PARAMETERS else constants
         found.append(
             Layer(
-                name=_layer_name(text(output.name)),
+                name=layer_name(text(output.name)),
                 tensor=text(output.name),
                 index=int(operator.outputs[0]),
                 operation=operation,
@@ -304,7 +304,7 @@ def key(tensor: str) -> str:
     return re.sub(r"\d*(_quantized|_dequant)?\Z", "", tensor)
 
 
-def _layer_name(tensor: str) -> str:
+def layer_name(tensor: str) -> str:
     """Shorten what the converter calls a tensor, ``functional/conv/Relu6;functional/conv/convolution``, to ``conv``."""
     last = [part for part in tensor.split(";") if part][-1:] or [tensor]
     pieces = [piece for piece in last[0].split("/") if not re.fullmatch(r"(functional|sequential)(_\d+)*", piece)]

@@ -176,8 +176,10 @@ def _keras(path: Path) -> Any:
     except Exception as error:
         # On a damaged or hostile file Keras, HDF5, ZIP and JSON fail in more ways than they name.
         why, remedy = reason(error), "Give a whole .keras file, or train again"
-        if unknown := re.search(r"Could not locate (?:class|function) '([^']+)'", str(error)):
-            why = f"has the custom layer {unknown[1]}"
+        unknown = re.search(r"Could not locate (?:class|function) '([^']+)'", str(error))
+        # Keras says what to call to have it run all the same.
+        if code := unknown or re.search(r"deserialization of a `(\w+)`", str(error)):
+            why = f"has {'the custom layer' if unknown else 'a layer of code,'} {code[1]}"
             remedy = "Build it of Keras's own layers: code of a custom layer is never loaded from a file"
         raise NetworkUnreadable(f"network {path}", why, remedy) from error
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert import graph
 from convert.errors import NetworkUnreadable, reason
 from convert.network import Network
 from edge.model.description import Kind
@@ -73,7 +74,7 @@ def _shown(representative: NDArray[np.uint8]) -> Iterator[list[NDArray[np.float3
 
 
 def _refusal(network: Network, kind: Kind, error: Exception) -> NetworkUnreadable:
-    lacking = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", str(error))))
+    lacking = sorted(set(re.findall(r"'tf\.(\w+)' op (?:is neither|requires)", str(error))))
     if not lacking:
         return NetworkUnreadable("the network", f"cannot be converted to {kind}: {reason(error)}")
     layers = sorted({_layer(op) for op in network.function.graph.get_operations() if op.type in lacking})
@@ -82,5 +83,4 @@ def _refusal(network: Network, kind: Kind, error: Exception) -> NetworkUnreadabl
 
 
 def _layer(operation: Any) -> str:
-    parts = str(operation.name).split("/")
-    return parts[-2] if len(parts) > 1 else parts[0]
+    return graph.layer_name(str(operation.name)).rpartition("/")[2]

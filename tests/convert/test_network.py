@@ -71,7 +71,9 @@ def test_code_in_a_lambda_layer_is_not_run(tmp_path):
     embedding = layers.GlobalAveragePooling2D()(hostile(shown))
     keras.Model(shown, [layers.Dense(3)(embedding), embedding]).save(path)
     Path(marker).rmdir()
-    refused(path)
+    line = refused(path)
+    assert "has a layer of code, Lambda. Build it of Keras's own layers" in line
+    assert "safe_mode" not in line
     assert not Path(marker).exists()
     # It is code indeed.
     keras.models.load_model(path, safe_mode=False)

@@ -47,3 +47,19 @@ def test_an_operation_that_tflite_lacks_is_named_with_its_layer(tiles):
     network = networks.of_keras(keras.Model(shown, [layers.Dense(3)(embedding), embedding]), Path("x"))
     with pytest.raises(NetworkUnreadable, match=r"TFLite has no Digamma, of layer psi.*instead"):
         tflite.convert(network, "int8", tiles)
+
+
+def test_the_layer_is_named_and_not_the_network_that_it_is_in(tiles):
+    import keras
+    from keras import layers, ops
+
+    shown = keras.Input((32, 32, 3))
+    rolled = ops.roll(layers.Conv2D(4, 3)(shown), 1, axis=1)
+    memory = layers.LSTM(4, name="memory")(layers.Reshape((32, 96))(shown))
+    for embedding, told in (
+        (layers.GlobalAveragePooling2D()(rolled), r"TFLite has no Roll, of layer Roll\."),
+        (memory, r"TFLite has no TensorListReserve, of layer memory"),
+    ):
+        network = networks.of_keras(keras.Model(shown, [layers.Dense(3)(embedding), embedding]), Path("x"))
+        with pytest.raises(NetworkUnreadable, match=told):
+            tflite.convert(network, "float32", tiles)
