@@ -24,6 +24,9 @@ _WEIGHTS = "model.weights.h5"
 _CHUNK = 256
 _LARGEST_CHUNK_BYTES = 1 << 28
 _LOGITS = "logits"
+_WIDEST_EMBEDDING = 2048
+"""Numbers: novelty is measured by a square matrix of as many rows, which a bundle and a device must hold."""
+
 _RENAMING = frozenset({"Identity", "IdentityN", "StopGradient"})
 
 
@@ -285,6 +288,9 @@ def freeze(
     except Exception as error:
         raise NetworkUnreadable(f"network {path}", f"cannot be traced: {reason(error)}") from error
     logits, embedding = _head(_first_the_classes(frozen.outputs, concrete.structured_outputs, path, classes), path)
+    if (width := embedding.shape[-1]) > _WIDEST_EMBEDDING:
+        why = f"says {width} numbers of a tile before its last layer, and a bundle holds {_WIDEST_EMBEDDING}"
+        raise NetworkUnreadable(f"network {path}", why, "Pool before the last layer, as GlobalAveragePooling2D does")
     function = frozen.prune(frozen.inputs[0], [logits, embedding])
     if (tile_bytes := _largest_activation_bytes(function)) > _LARGEST_CHUNK_BYTES:
         why = f"takes more memory for a tile than any device has for it: {tile_bytes / 1e6:,.0f} MB for one layer alone"

@@ -15,6 +15,7 @@ from convert.errors import QuantizationRefused
 from convert.parity import Budget, Comparison
 from convert.report import Converted, Parity, Tried
 from convert.subject import Subject
+from edge.errors import OutputError
 from edge.model import bundle as _bundle
 from edge.model import runtime as _runtime
 from edge.model import selftest
@@ -95,9 +96,16 @@ def quantize(subject: Subject, out: Path, plan: Plan, progress: Progress = lambd
         raise work.refusal
     progress("packing")
     bundle = _pack(subject, work, found, plan)
-    if plan.report is None:
-        report.save(found, out.with_suffix(REPORT_SUFFIX))
-    return _bundle.write(bundle, out, plan.sign), found
+    if plan.report is not None:
+        return _bundle.write(bundle, out, plan.sign), found
+    beside = out.with_suffix(REPORT_SUFFIX)
+    report.save(found, beside)
+    try:
+        return _bundle.write(bundle, out, plan.sign), found
+    except OutputError:
+        # It tells of a bundle that there is not.
+        beside.unlink(missing_ok=True)
+        raise
 
 
 @dataclass(frozen=True, slots=True, eq=False)

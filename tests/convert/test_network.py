@@ -257,6 +257,15 @@ def test_a_network_whose_layers_take_gigabytes_for_a_tile_is_refused_before_they
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
 
 
+def test_an_embedding_too_wide_for_a_bundle_is_refused_before_its_novelty_is_measured(tmp_path):
+    import keras
+    from keras import layers
+
+    shown = keras.Input((32, 32, 3))
+    keras.Model(shown, layers.Dense(3)(layers.Flatten()(shown))).save(path := tmp_path / "flat.keras")
+    assert "says 3072 numbers of a tile before its last layer, and a bundle holds 2048" in refused(path)
+
+
 def test_a_huge_network_whose_layers_do_not_fit_takes_no_memory_later_either(saved):
     import keras
 

@@ -155,6 +155,13 @@ def test_a_full_disk_leaves_no_half_bundle(run_folder, tmp_path, disk_of):
     assert not list(disk.iterdir())
 
 
+def test_no_report_stays_of_a_bundle_that_could_not_be_written(run_folder, tmp_path):
+    (tmp_path / "out" / "small.wbc").mkdir(parents=True)
+    with pytest.raises(OutputError):
+        converted(run_folder, tmp_path / "out" / "small.wbc")
+    assert [left.name for left in (tmp_path / "out").iterdir()] == ["small.wbc"]
+
+
 def change(folder, **values):
     described = json.loads((folder / runs.DESCRIPTION).read_bytes())
     (folder / runs.DESCRIPTION).write_bytes(msgspec.json.encode(described | values))
