@@ -6,6 +6,7 @@ looked at.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -16,13 +17,14 @@ from typing import NamedTuple
 
 import msgspec
 import optuna
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from edge import durable
 from edge.errors import OutputError
 from trainer import dataset, figures, split
 from trainer.dataset import Dataset
-from trainer.errors import DataError
+from trainer.errors import DataError, TrainingFailed
 from trainer.learning import Surroundings, shared
 from trainer.settings import Settings
 from trainer.split import Parts
@@ -31,6 +33,7 @@ from trainer.validation import cross_validate
 STORAGE = "search.sqlite3"
 BEST = "best.json"
 _DIGEST, _BASE, _SPLIT = "data_sha256", "settings", "test part and folds"
+_WHY = "why it failed"
 
 
 class Found(NamedTuple):
@@ -43,12 +46,15 @@ class Found(NamedTuple):
     loss : float
         Their loss, see :func:`loss`.
     trials : int
-        Trials that are done.
+        Trials that are done, those that failed among them.
+    failed : tuple of str
+        Why trials failed, a line each.
     """
 
     settings: Settings
     loss: float
     trials: int
+    failed: tuple[str, ...]
 
 
 def search(
@@ -73,7 +79,7 @@ def search(
     settings : Settings
         What is not searched: network, scale, steps.
     trials : int
-        Trials in all, those of earlier calls counted in.
+        Trials in all, those of earlier calls counted in, and those whose training failed.
     relabel : mapping of str to str, optional
         New names of labels.
     hold_out : sequence of str
@@ -93,6 +99,8 @@ def search(
     DataError
         When the data cannot be trained on, or the folder holds a search of other data, settings, test part or folds,
         or one that is damaged.
+    TrainingFailed
+        When no trial had a loss that is a number.
     OutputError
         When the folder cannot be written.
     """
@@ -107,8 +115,12 @@ def search(
             while (done := _done(study)) < trials:
                 progress("trials", done, trials)
                 trial = study.ask()
-                tried = suggest(trial, settings)
-                study.tell(trial, loss(found, tried, Surroundings(progress=lambda *_: None)))
+                try:
+                    study.tell(trial, _measured(found, suggest(trial, settings)))
+                except TrainingFailed as error:
+                    trial.set_user_attr(_WHY, str(error))
+                    # Not failed: the sampler keeps away from what was pruned, and forgets what failed.
+                    study.tell(trial, state=TrialState.PRUNED)
                 _write_best(out, study, settings)
     except OSError as error:
         raise OutputError(
@@ -119,7 +131,11 @@ def search(
         said = str(error.__cause__ or error).splitlines()[0]
         raise OutputError(f"search {out}", said, "Free some space, or choose another folder") from error
     progress("trials", trials, trials)
-    return _best(study, settings)
+    best = _best(study, settings)
+    if best is None:
+        *_, last = _failed(study)
+        raise TrainingFailed(f"search {out}", f"all {_done(study)} trials failed, the last: {last}")
+    return best
 
 
 def suggest(trial: optuna.trial.BaseTrial, settings: Settings) -> Settings:
@@ -181,6 +197,13 @@ def loss(found: Dataset, settings: Settings, around: Surroundings) -> float:
     return sum(losses) / len(losses)
 
 
+def _measured(found: Dataset, tried: Settings) -> float:
+    value = loss(found, tried, Surroundings())
+    if not math.isfinite(value):
+        raise TrainingFailed("the cross-validation", f"the loss of held-out fields is {value}")
+    return value
+
+
 def _require_whole(out: Path) -> None:
     if not (out / STORAGE).exists():
         return
@@ -211,23 +234,33 @@ def _study(out: Path, found: Dataset, parts: Parts, settings: Settings) -> optun
         if has_trials and study.user_attrs.get(name) != value:
             raise DataError(f"search {out}", f"is of other {name}", "Choose another folder")
         study.set_user_attr(name, value)
-    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+    for trial in _of(study, TrialState.RUNNING):
         # What was running when the search was stopped.
-        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        study.tell(trial.number, state=TrialState.FAIL)
     return study
 
 
+def _of(study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=states)
+
+
 def _done(study: optuna.Study) -> int:
-    return len(study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)))
+    return len(_of(study, TrialState.COMPLETE, TrialState.PRUNED))
 
 
-def _best(study: optuna.Study, settings: Settings) -> Found:
+def _failed(study: optuna.Study) -> tuple[str, ...]:
+    return tuple(f"trial {trial.number}: {trial.user_attrs[_WHY]}" for trial in _of(study, TrialState.PRUNED))
+
+
+def _best(study: optuna.Study, settings: Settings) -> Found | None:
+    if not _of(study, TrialState.COMPLETE):
+        return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         fixed = optuna.trial.FixedTrial(study.best_params)
-    return Found(suggest(fixed, settings), study.best_value, _done(study))
+    return Found(suggest(fixed, settings), study.best_value, _done(study), _failed(study))
 
 
 def _write_best(out: Path, study: optuna.Study, settings: Settings) -> None:
-    best = msgspec.json.encode(_best(study, settings).settings)
-    durable.write(out / BEST, msgspec.json.format(best, indent=2))
+    if best := _best(study, settings):
+        durable.write(out / BEST, msgspec.json.format(msgspec.json.encode(best.settings), indent=2))

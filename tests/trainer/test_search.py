@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import replace
 
 import optuna
 import pytest
+from click.testing import CliRunner
 
 from edge.errors import OutputError
 from trainer import search, settings
-from trainer.errors import DataError
+from trainer.cli import main
+from trainer.errors import DataError, TrainingFailed
 from trainer.search import BEST, STORAGE
 
 
@@ -34,6 +38,57 @@ def test_a_search_goes_on_and_keeps_the_best(manifest_file, tmp_path, quick_trai
     assert again.loss == min(abs(tried.augmentation.restain - 0.8) for tried, _ in measured)
     assert settings.read(tmp_path / BEST) == again.settings
     assert len({tried.learning_rate for tried, _ in measured}) == 8
+
+
+@pytest.fixture
+def diverging(monkeypatch):
+    """Let the first trials have a loss that is no number, as many as the list says; the others one of 1."""
+    left = [1]
+
+    def loss(*_):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise TrainingFailed("fold 1 of 2, step 7", "the loss is nan, on cells of a.png")
+        return 1.0
+
+    monkeypatch.setattr(search, "loss", loss)
+    return left
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_trial_that_fails_counts_and_the_search_goes_on(manifest_file, tmp_path, quick_training, diverging, failing):
+    diverging[0] = failing
+    found = search.search([manifest_file], tmp_path, quick_training, trials=3, folds=2)
+    assert (found.trials, found.loss) == (3, 1.0)
+    why = "fold 1 of 2, step 7: the loss is nan, on cells of a.png"
+    assert found.failed == tuple(f"trial {number}: {why}" for number in range(failing))
+    assert settings.read(tmp_path / BEST) == found.settings
+    # Asked again it does not try them once more.
+    assert search.search([manifest_file], tmp_path, quick_training, trials=3, folds=2) == found
+
+
+def test_a_search_all_of_whose_trials_failed_ends_in_one_line(manifest_file, tmp_path, diverging):
+    diverging[0] = 2
+    asked = ["search", str(manifest_file), "--out", str(tmp_path), "--folds", "2"]
+    for trials in ("2", "1"):
+        result = CliRunner().invoke(main, [*asked, "--trials", trials])
+        assert result.exit_code == TrainingFailed.exit_code
+        assert [line for line in result.stderr.splitlines() if line.startswith("trainer: ")] == [
+            f"trainer: search {tmp_path}: all 2 trials failed, the last: trial 1: fold 1 of 2, step 7: "
+            "the loss is nan, on cells of a.png"
+        ]
+        assert result.stdout == ""
+    assert not (tmp_path / BEST).exists()
+    more = CliRunner().invoke(main, [*asked, "--trials", "3", "--json"])
+    assert more.exit_code == 0
+    told = json.loads(more.stdout)
+    assert (told["trials"], len(told["failed"])) == (3, 2)
+
+
+def test_a_loss_on_held_out_fields_that_is_no_number_is_a_failure(manifest_file, tmp_path, quick_training, monkeypatch):
+    monkeypatch.setattr(search, "loss", lambda *_: math.nan)
+    with pytest.raises(TrainingFailed, match=r"all 1 trials failed.*the loss of held-out fields is nan"):
+        search.search([manifest_file], tmp_path, quick_training, trials=1, folds=2)
 
 
 def test_a_search_lies_in_the_folder_that_is_named_whatever_it_is_called(

@@ -27,7 +27,7 @@ Examples:
 @click.argument("manifests", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the search.")
 @click.option(
-    "--trials", default=20, show_default=True, type=click.IntRange(1), help="In all, earlier ones counted in."
+    "--trials", default=20, show_default=True, type=click.IntRange(1), help="In all, earlier, failed ones too."
 )
 @relabel_option
 @click.option("--hold-out", multiple=True, metavar="GROUP|LAB", help="The test part, not looked at; repeatable.")
@@ -46,7 +46,8 @@ def command(
     """Search learning rate, label smoothing and augmentation on MANIFESTS.
 
     Each trial is a cross-validation by group; what counts is how likely held-out fields are, half of them in stains of
-    other laboratories. A search that was stopped goes on when the same command is given again.
+    other laboratories. A trial whose training fails is told and counts; the search goes on. A search that was stopped
+    goes on when the same command is given again.
     """
     outside = {name: options.pop(name) for name in ("hold_out", "folds", "trials")}
     backend.require()
@@ -68,8 +69,11 @@ def command(
                 **outside,
             )
     if as_json:
-        write_json({"loss": found.loss, "trials": found.trials, "settings": msgspec.to_builtins(found.settings)})
+        told = {"loss": found.loss, "trials": found.trials, "failed": found.failed}
+        write_json(told | {"settings": msgspec.to_builtins(found.settings)})
         return
+    for line in found.failed:
+        say(line)
     write(f"Best of {found.trials} trials: loss {found.loss:.4f}")
     write((out / BEST).read_text(encoding="utf-8"))
     say(f"`trainer fit --settings {out / BEST}` trains with them; give --steps and --batch as well")
