@@ -15,6 +15,7 @@ from edge.verdict import Evidence
 from edge.vision import tiling
 from trainer import augment
 from trainer.cells import PART, Cells
+from trainer.errors import TrainingFailed
 from trainer.manifest import LabelledField
 from trainer.sampling import foreign_donor
 
@@ -149,13 +150,18 @@ def judge(network: Any, cells: Cells, side_px: int) -> Judged:
     -------
     Judged
         Evidence of each field, embedding of each cell.
+
+    Raises
+    ------
+    TrainingFailed
+        When what the network says of a cell is no number.
     """
     most = Tiling(strategy="nuclei", tile_px=side_px).most_tiles
     cells = cells.where(tiling.sample_of_each(cells.fields, most))
     chunks = [network.predict_on_batch(cells.middles(side_px, part).astype(np.float32)) for part in cells.parts()]
-    probabilities = verdict.softmax(np.concatenate([np.asarray(logits) for logits, _ in chunks]))
-    embeddings = np.concatenate([np.asarray(embedding) for _, embedding in chunks])
-    origins, sums, counts = pooled(cells, probabilities)
+    logits, embeddings = (np.concatenate([np.asarray(of) for of in outputs]) for outputs in zip(*chunks, strict=True))
+    _require_numbers(cells, logits, embeddings)
+    origins, sums, counts = pooled(cells, verdict.softmax(logits))
     return Judged(
         labels=origins.labels,
         groups=origins.groups,
@@ -166,6 +172,16 @@ def judge(network: Any, cells: Cells, side_px: int) -> Judged:
         embeddings=embeddings.astype(np.float32),
         owners=np.unique(cells.fields, return_inverse=True)[1],
     )
+
+
+def _require_numbers(cells: Cells, *said: NDArray[np.floating]) -> None:
+    """Refuse a network that blew up at its last step, after which no loss is measured."""
+    is_number = np.logical_and.reduce([np.isfinite(of).all(axis=1) for of in said])
+    if not is_number.all():
+        first = cells.sources[cells.fields[is_number.argmin()]].path
+        raise TrainingFailed(
+            "the trained network", f"what it says of a cell of {first} is no number", "Lower --learning-rate"
+        )
 
 
 def with_empty(judged: Judged, empty: Sequence[LabelledField]) -> Judged:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from keras import Input, Model, layers, ops
 
 from edge.verdict import Evidence
 from trainer import evaluate
+from trainer.errors import TrainingFailed
 from trainer.evaluate import Origins
 
 
@@ -29,6 +31,18 @@ def test_cells_are_pooled_by_field(make_cells):
     assert origins.labels.tolist() == [0, 1]
     assert sums.tolist() == [[3, 6], [3, 6]]
     assert counts.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("blown_up", [0, 1])
+def test_a_network_that_says_no_numbers_is_refused_by_the_picture_it_cannot_read(make_cells, blown_up):
+    cells = make_cells([("ALL", "a", "a1"), ("normal", "b", "b1")])
+    tiles = Input((32, 32, 3))
+    blue = layers.GlobalAveragePooling2D()(tiles)
+    # The second laboratory has less blue than the first.
+    outputs = [blue, blue]
+    outputs[blown_up] = ops.where(blue[:, :1] < 200, np.nan, blue)
+    with pytest.raises(TrainingFailed, match=r"a cell of 1\.png is no number"):
+        evaluate.judge(Model(tiles, outputs), cells, 32)
 
 
 def test_cells_are_dressed_in_stains_of_other_laboratories_only(make_cells):
