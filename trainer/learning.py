@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,15 @@ import keras
 import numpy as np
 
 from edge.errors import ConfigurationError, OutputError
-from trainer import stopping
+from trainer import memory, stopping
 from trainer.cells import Cells
 from trainer.checkpoint import GOES_ON, Checkpoints, stem
-from trainer.errors import OutOfMemory, TrainingFailed
+from trainer.errors import TrainingFailed
 from trainer.networks import NETWORKS
 from trainer.sampling import Batches
 from trainer.settings import Settings
 
 _NAMED = 3
-_FULL_DISK = "no space left on device"
-_SIGNS_OF_NO_MEMORY = ("resource_exhausted", "resourceexhausted", "out of memory", "outofmemory", "oom when allocating")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +103,12 @@ def train(cells: Cells, settings: Settings, stage: str, around: Surroundings) ->
             learner.fit(batches, **epochs, shuffle=False, verbose=0, callbacks=callbacks)
         except Exception as error:
             # Each back end has an error of its own for this, and none of them a common base.
-            if _FULL_DISK in str(error).lower() and not isinstance(error, OutputError):
+            if memory.FULL_DISK in str(error).lower() and not isinstance(error, OutputError):
                 raise OutputError(f"logs {around.logs}", "No space left on device", GOES_ON) from error
-            if not is_out_of_memory(error):
+            if not memory.is_out_of_memory(error):
                 raise
-            raise _too_large(settings, len(cells.classes)) from error
+            step = partial(_step, settings, len(cells.classes))
+            raise memory.too_large(settings.batch, "tiles", step) from error
         if best:
             if not best.weights:
                 raise TrainingFailed(
@@ -154,26 +154,6 @@ def shared(devices: int) -> Iterator[None]:
         keras.distribution.set_distribution(before)
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether an error of any back end means that memory ran out.
-
-    Parameters
-    ----------
-    error : Exception
-        What was raised.
-
-    Returns
-    -------
-    bool
-        True for ``MemoryError`` and for what TensorFlow, jax and torch raise. To TensorFlow a full disk is an exhausted
-        resource as well, and that is not meant.
-    """
-    said = f"{type(error).__name__} {error}".lower()
-    return isinstance(error, MemoryError) or (
-        _FULL_DISK not in said and any(sign in said for sign in _SIGNS_OF_NO_MEMORY)
-    )
-
-
 def _learner(settings: Settings, classes: int) -> tuple[Any, Any]:
     """Build the network, and the model of its logits that is trained."""
     network = _built(settings, classes, settings.precision)
@@ -216,22 +196,9 @@ def _in_full_precision(network: Any, settings: Settings, classes: int) -> Any:
     return full
 
 
-def _too_large(settings: Settings, classes: int) -> OutOfMemory:
-    """Find the largest of the halved batches that fits, by one step on each."""
-    batch = settings.batch // 2
-    while batch >= 2:
-        tiles = np.zeros((batch, settings.tile_px, settings.tile_px, 3), np.float32)
-        try:
-            _learner(settings, classes)[1].train_on_batch(tiles, np.eye(classes, dtype=np.float32)[[0] * batch])
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            batch //= 2
-        else:
-            return OutOfMemory(
-                f"a batch of {settings.batch} tiles", "there is not enough memory", f"{batch} fit: --batch"
-            )
-    return OutOfMemory(f"a batch of {settings.batch} tiles", "there is not enough memory, nor for two")
+def _step(settings: Settings, classes: int, batch: int) -> None:
+    tiles = np.zeros((batch, settings.tile_px, settings.tile_px, 3), np.float32)
+    _learner(settings, classes)[1].train_on_batch(tiles, np.eye(classes, dtype=np.float32)[[0] * batch])
 
 
 class _Watch(keras.callbacks.Callback):  # type: ignore[misc]

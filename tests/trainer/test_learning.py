@@ -23,7 +23,8 @@ from trainer import checkpoint, learning, sampling, settings
 from trainer.augment import Augmentation
 from trainer.checkpoint import FOLDER, Checkpoints
 from trainer.errors import OutOfMemory, TrainingFailed
-from trainer.learning import Surroundings, is_out_of_memory, train
+from trainer.learning import Surroundings, train
+from trainer.memory import is_out_of_memory
 from trainer.sampling import Batches
 from trainer.settings import Settings
 
@@ -215,6 +216,9 @@ def test_out_of_memory_says_which_batch_would_fit(cells, quick_training, small_m
         (MemoryError(), True),
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 123 bytes."), True),
         (RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"), True),
+        # TensorFlow's words for a constant, and for a thread that makes batches.
+        (ValueError("Cannot parse tensor from proto: dtype: DT_FLOAT"), True),
+        (RuntimeError("_ArrayMemoryError: Unable to allocate 7.72 GiB for an array"), True),
         (ValueError("shapes do not fit"), False),
         # As TensorFlow says it of a file.
         (type("ResourceExhaustedError", (Exception,), {})("events.v2; No space left on device"), False),

@@ -101,6 +101,8 @@ def compare(
         When VGG-16 is asked for and its weights are not to be had.
     TrainingFailed
         When a loss is no number.
+    OutOfMemory
+        When a batch does not fit into memory; says which would.
     OutputError
         When the folder cannot be written.
     """

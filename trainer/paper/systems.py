@@ -11,6 +11,7 @@ import pickle
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer import memory
 from trainer.errors import TrainingFailed
 from trainer.networks import vgg16
 from trainer.paper.fields import Pictures
@@ -279,11 +281,21 @@ def _train(
     chance = np.cumsum(1 / np.bincount(labels, minlength=classes)[labels])
     wanted = np.eye(classes, dtype=np.float32)
     losses = []
+
+    def learn(step: int, count: int) -> float:
+        at = np.random.default_rng((seed, step)).random(count) * chance[-1]
+        drawn = np.minimum(np.searchsorted(chance, at), len(labels) - 1)
+        return float(network.train_on_batch(inputs[drawn].astype(np.float32), wanted[labels[drawn]]))
+
     # Step by step: what `fit` does besides takes longer than a step of networks as small as these.
     for step in range(steps):
-        at = np.random.default_rng((seed, step)).random(batch) * chance[-1]
-        drawn = np.minimum(np.searchsorted(chance, at), len(labels) - 1)
-        loss = float(network.train_on_batch(inputs[drawn].astype(np.float32), wanted[labels[drawn]]))
+        try:
+            loss = learn(step, batch)
+        except Exception as error:
+            # Each back end has an error of its own for this, and none of them a common base.
+            if not memory.is_out_of_memory(error):
+                raise
+            raise memory.too_large(batch, "pictures", partial(learn, step)) from error
         if not math.isfinite(loss):
             raise TrainingFailed(f"training, step {step + 1}", f"the loss is {loss}", "Are the pictures damaged?")
         losses.append(loss)

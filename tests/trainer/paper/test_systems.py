@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge.errors import ConfigurationError
-from trainer.errors import WeightsUnavailable
+from trainer.errors import OutOfMemory, WeightsUnavailable
 from trainer.networks import paper, vgg16
 from trainer.paper import controls, lineup, systems
 
@@ -116,6 +116,22 @@ def test_a_training_that_ends_at_one_class_is_begun_anew_some_times(taken, stuck
     fitted = systems.Network("one", build, 2, 4).fit(taken.pixels, taken.labels, 3, 0, silent)
     assert fitted.restarts == restarts
     assert len(made) == restarts + 1
+
+
+@pytest.mark.parametrize("name", ["paper", "vgg16"])
+def test_a_batch_that_does_not_fit_into_memory_says_which_would(pictures, monkeypatch, name):
+    system = replace(made(name)[name], batch=12)
+    inputs = system.read(pictures, silent)
+    original = keras.Model.train_on_batch
+
+    def step(self, seen, *others):
+        if len(seen) > 3:
+            raise MemoryError("Unable to allocate 7.72 GiB for an array")
+        return original(self, seen, *others)
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", step)
+    with pytest.raises(OutOfMemory, match=r"a batch of 12 pictures: there is not enough memory\. 3 fit: --batch"):
+        system.fit(inputs, pictures.labels, 3, 0, silent)
 
 
 def test_vgg16_reads_pictures_by_convolutions_that_do_not_learn(taken, tmp_path):
