@@ -94,14 +94,18 @@ def figures(name: str, found: dict[str, Any], classes: tuple[str, ...]) -> str:
     accuracy = f"- Accuracy of the most probable class: {_interval(found['accuracy'], 'share')}"
     listed = [accuracy, *(f"- AUROC {pair}: {_interval(figure, 'auroc')}" for pair, figure in found["pairs"].items())]
     parts = [f"### {name.capitalize()}", "\n".join(rows), "\n".join(listed)]
-    if found.get("accuracy_of_decided") is not None:
-        parts.append(
-            f"Of fields as they come: decided {100 * found['decided']:.1f}% of {found['fields']} fields"
-            f"{_without_nucleus(found['without_nucleus'])}, "
-            f"{100 * found['accuracy_of_decided']:.1f}% of them rightly; "
-            f"expected calibration error {found['calibration_error']:.3f}; "
-            f"risk at 80% coverage {100 * found['risk_at_80_percent_coverage']:.1f}%."
+    decided = ""
+    if "decided" in found:
+        rightly = found["accuracy_of_decided"]
+        decided = (
+            f"decided {100 * found['decided']:.1f}% of {found['fields']} fields"
+            f"{_without_nucleus(found['without_nucleus'])}"
+            f"{'' if rightly is None else f', {100 * rightly:.1f}% of them rightly'}; "
         )
+    parts.append(
+        f"Of fields as they come: {decided}expected calibration error {found['calibration_error']:.3f}; "
+        f"risk at 80% coverage {100 * found['risk_at_80_percent_coverage']:.1f}%."
+    )
     return "\n\n".join(parts)
 
 

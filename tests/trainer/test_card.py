@@ -47,6 +47,8 @@ def figures(auroc, **others):
         "verdicts": {"ALL, a": shares},
         "accuracy": {"share": 0.9, "low": 0.8, "high": 0.95},
         "pairs": {"ALL against normal, a": {"auroc": auroc, **others}},
+        "calibration_error": 0.214,
+        "risk_at_80_percent_coverage": 0.117,
     }
 
 
@@ -76,12 +78,19 @@ def test_it_says_what_the_model_is_and_must_not_be_believed(run):
         "AUROC ALL against normal, a: 0.610",
         "expected calibration error 0.031",
         "risk at 80% coverage 2.4%",
+        "Of fields as they come: expected calibration error 0.214; risk at 80% coverage 11.7%.",
         "Accuracy of the most probable class: 0.900",
         "Of fields as they come: decided 75.0% of 12 fields (no nucleus was found in 1: these are indeterminate)",
         "    trainer fit fields.csv",
         "keras 3.15",
     ):
         assert fact.casefold() in told.casefold(), fact
+
+
+def test_a_part_of_which_nothing_was_decided_says_so(run):
+    nothing = {"fields": 12, "without_nucleus": 0, "decided": 0.0, "accuracy_of_decided": None}
+    told = card.write(run, {"test": figures(0.5) | nothing, "controls": {}})
+    assert "decided 0.0% of 12 fields; expected calibration error 0.214" in told
 
 
 def test_a_part_that_was_not_measured_is_not_shown(run):
