@@ -16,16 +16,18 @@ from numpy.typing import NDArray
 
 from edge import durable
 from trainer import provenance
+from trainer.errors import TrainingFailed
 from trainer.manifest import ORDER
 from trainer.paper.fields import Pictures
 from trainer.paper.protocols import Fold
 from trainer.paper.results import Part, Task
 from trainer.paper.settings import Settings
-from trainer.paper.systems import Fitted, Inputs, System
+from trainer.paper.systems import Diverged, Fitted, Inputs, System
 
 TIMED = 9
 """Pictures of which the median time is taken."""
 
+_NAMED = 3
 _INDIFFERENT_TO = {"paper": ("best", "weights"), "cell-dense": ("best", "weights"), "vgg16": ("best",)}
 """Settings that a system does not look at, where it is no classical one."""
 
@@ -69,7 +71,7 @@ def fit(
     Raises
     ------
     TrainingFailed
-        When a loss is no number.
+        When a loss is no number; says at which step, and on which pictures.
     """
     tested: list[int] = []
     scores: list[list[float]] = []
@@ -78,7 +80,11 @@ def fit(
     started = time.perf_counter()
     for number, (training, test) in enumerate(dealt):
         tell_fold = partial(_tell_fold, tell, number, len(dealt))
-        fitted = system.fit(inputs[training], labels[training], len(pictures.classes), seed + number, tell_fold)
+        try:
+            fitted = system.fit(inputs[training], labels[training], len(pictures.classes), seed + number, tell_fold)
+        except Diverged as error:
+            stage = f"{system.title}, part {number + 1} of {len(dealt)}"
+            raise _named(error, stage, pictures.where(training[error.rows])) from error
         tested += test.tolist()
         scores += fitted.scores(inputs[test]).tolist()
         losses.append(list(fitted.losses))
@@ -168,6 +174,14 @@ def keep(part: Part, path: Path) -> None:
         When it cannot be written.
     """
     durable.write(path, msgspec.json.encode(part))
+
+
+def _named(error: Diverged, stage: str, batch: Pictures) -> TrainingFailed:
+    paths = list(dict.fromkeys(str(batch.sources[field].path) for field in batch.fields.tolist()))
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return TrainingFailed(
+        f"{stage}, {error.what}", f"{error.why}, on {', '.join(paths[:_NAMED])}{more}", "Are these pictures damaged?"
+    )
 
 
 def _time(system: System, fitted: Fitted, pictures: Pictures) -> float:

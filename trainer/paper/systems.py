@@ -38,6 +38,20 @@ _EACH_CLASS = 64
 _NEXT_SEED = 1_000_003
 
 
+class Diverged(TrainingFailed):
+    """Raised when a loss is no number.
+
+    Attributes
+    ----------
+    rows : ndarray
+        Shape (batch,), int64, which of the inputs the step was made on.
+    """
+
+    def __init__(self, what: str, why: str, rows: NDArray[np.int64]) -> None:
+        super().__init__(what, why)
+        self.rows = rows
+
+
 class Fitted(Protocol):
     """A system that has learned.
 
@@ -83,7 +97,13 @@ class System(Protocol):
         """Read pictures; learns nothing."""
 
     def fit(self, inputs: Inputs, labels: NDArray[np.int64], classes: int, seed: int, progress: Progress) -> Fitted:
-        """Learn from what was read; ``labels`` of shape (n,) are 0 to ``classes`` - 1, each there at least once."""
+        """Learn from what was read; ``labels`` of shape (n,) are 0 to ``classes`` - 1, each there at least once.
+
+        Raises
+        ------
+        Diverged
+            When a loss is no number.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +302,12 @@ def _train(
     wanted = np.eye(classes, dtype=np.float32)
     losses = []
 
-    def learn(step: int, count: int) -> float:
+    def draw(step: int, count: int) -> NDArray[np.int64]:
         at = np.random.default_rng((seed, step)).random(count) * chance[-1]
-        drawn = np.minimum(np.searchsorted(chance, at), len(labels) - 1)
+        return np.asarray(np.minimum(np.searchsorted(chance, at), len(labels) - 1), np.int64)
+
+    def learn(step: int, count: int) -> float:
+        drawn = draw(step, count)
         return float(network.train_on_batch(inputs[drawn].astype(np.float32), wanted[labels[drawn]]))
 
     # Step by step: what `fit` does besides takes longer than a step of networks as small as these.
@@ -297,7 +320,7 @@ def _train(
                 raise
             raise memory.too_large(batch, "pictures", partial(learn, step)) from error
         if not math.isfinite(loss):
-            raise TrainingFailed(f"training, step {step + 1}", f"the loss is {loss}", "Are the pictures damaged?")
+            raise Diverged(f"step {step + 1}", f"the loss is {loss}", draw(step, batch))
         losses.append(loss)
         # Or Keras tells the mean over all steps.
         network.reset_metrics()
