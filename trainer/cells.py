@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -14,7 +15,7 @@ from edge.errors import WbcError
 from edge.vision import nuclei, tiling
 from edge.vision.field import Field, prepare
 from trainer import manifest, pictures
-from trainer.errors import DataError
+from trainer.errors import DataError, named
 from trainer.manifest import LabelledField
 
 PART = 1024
@@ -187,14 +188,14 @@ def extract(
     """
     manifest.require_files(sources)
     read: list[LabelledField] = []
-    unreadable: list[str] = []
+    unreadable: list[tuple[Path, str]] = []
     tiles, labels, owners = [], [], []
     for done, source in enumerate(sources, start=1):
         progress(done)
         try:
             field = prepare(pictures.read(source), source.um_per_px, um_per_px)
         except WbcError as error:
-            unreadable.append(str(error))
+            unreadable.append((source.path, str(error)))
             continue
         centres = nuclei.find(field.pixels, um_per_px, field.inside).centres
         label = np.full(len(centres), classes.index(source.label))
@@ -207,14 +208,15 @@ def extract(
         owners.append(np.full(int(kept.sum()), len(read)))
         read.append(source)
     if len(unreadable) > MOST_UNREADABLE * len(sources):
-        raise DataError(f"{len(unreadable)} of {len(sources)} pictures", f"unreadable, the first: {unreadable[0]}")
+        why = f"unreadable, {named([path for path, _ in unreadable])}; of the first: {unreadable[0][1]}"
+        raise DataError(f"{len(unreadable)} of {len(sources)} pictures", why)
     cells = Cells(
         np.concatenate(tiles),
         np.concatenate(labels),
         np.concatenate(owners),
         classes,
         tuple(read),
-        tuple(unreadable),
+        tuple(why for _, why in unreadable),
     )
     for index, name in enumerate(classes):
         if not (cells.labels == index).any():

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edge.errors import DataError, WbcError
 
-__all__ = ["DataError", "OutOfMemory", "TrainingFailed", "WeightsUnavailable"]
+__all__ = ["DataError", "OutOfMemory", "TrainingFailed", "WeightsUnavailable", "named"]
+
+_NAMED = 3
+
+
+def named(things: Sequence[object]) -> str:
+    """Name the first few of the things that are wrong, and say how many more there are."""
+    more = f" and {len(things) - _NAMED} more" if len(things) > _NAMED else ""
+    return ", ".join(map(str, things[:_NAMED])) + more
 
 
 class TrainingFailed(WbcError, ArithmeticError):

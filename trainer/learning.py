@@ -18,12 +18,10 @@ from edge.errors import ConfigurationError, OutputError
 from trainer import memory, stopping
 from trainer.cells import Cells
 from trainer.checkpoint import GOES_ON, Checkpoints, stem
-from trainer.errors import TrainingFailed
+from trainer.errors import TrainingFailed, named
 from trainer.networks import NETWORKS
 from trainer.sampling import Batches
 from trainer.settings import Settings
-
-_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,11 +223,9 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
         loss = float((logs or {}).get("loss", 0.0))
         step = self._epoch * self._settings.steps_per_epoch + batch + 1
         if not math.isfinite(loss):
-            paths = self._batches.pictures(batch)
-            more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
             raise TrainingFailed(
                 f"{self._stage}, step {step}",
-                f"the loss is {loss}, on cells of {', '.join(map(str, paths[:_NAMED]))}{more}",
+                f"the loss is {loss}, on cells of {named(self._batches.pictures(batch))}",
                 "Lower --learning-rate; if it fails on the same pictures, look at them",
             )
         self._around.progress(self._stage, step, self._settings.epochs * self._settings.steps_per_epoch)

@@ -123,8 +123,17 @@ def test_a_few_unreadable_pictures_are_left_out_and_more_are_refused(drawn, tmp_
     assert "broken.png" in told
     assert cells.where(cells.fields == 0).unreadable == cells.unreadable
     assert cells.fields.max() == 48
-    with pytest.raises(DataError, match=r"1 of 49 pictures: unreadable, the first:.*broken\.png"):
+    with pytest.raises(DataError, match=r"1 of 49 pictures: unreadable, .*broken\.png; of the first: .*broken\.png"):
         extract(one_in_forty_nine, ("ALL",), UM_PER_PX, 48)
+
+
+def test_of_many_unreadable_pictures_some_are_named_and_the_rest_counted(drawn, tmp_path, write_manifest):
+    row = next(row for row in drawn if row[1] == "ALL")
+    for number in range(5):
+        (tmp_path / f"broken-{number}.png").write_bytes(b"no picture")
+    rows = [(f"broken-{number}.png", *row[1:]) for number in range(5)]
+    with pytest.raises(DataError, match=r"5 of 6 pictures: .*broken-0\.png, .*broken-2\.png and 2 more;"):
+        extract(manifest.read([write_manifest([row, *rows])]), ("ALL",), UM_PER_PX, 48)
 
 
 def test_a_class_without_a_nucleus_is_refused(drawn, tmp_path, write_manifest):

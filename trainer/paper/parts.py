@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge import durable
 from trainer import provenance
-from trainer.errors import TrainingFailed
+from trainer.errors import TrainingFailed, named
 from trainer.manifest import ORDER
 from trainer.paper.fields import Pictures
 from trainer.paper.protocols import Fold
@@ -27,7 +27,6 @@ from trainer.paper.systems import Diverged, Fitted, Inputs, System
 TIMED = 9
 """Pictures of which the median time is taken."""
 
-_NAMED = 3
 _INDIFFERENT_TO = {"paper": ("best", "weights"), "cell-dense": ("best", "weights"), "vgg16": ("best",)}
 """Settings that a system does not look at, where it is no classical one."""
 
@@ -178,10 +177,8 @@ def keep(part: Part, path: Path) -> None:
 
 def _named(error: Diverged, stage: str, batch: Pictures) -> TrainingFailed:
     paths = list(dict.fromkeys(str(batch.sources[field].path) for field in batch.fields.tolist()))
-    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-    return TrainingFailed(
-        f"{stage}, {error.what}", f"{error.why}, on {', '.join(paths[:_NAMED])}{more}", "Are these pictures damaged?"
-    )
+    why = f"{error.why}, on {named(paths)}"
+    return TrainingFailed(f"{stage}, {error.what}", why, "Are these pictures damaged?")
 
 
 def _time(system: System, fitted: Fitted, pictures: Pictures) -> float:
