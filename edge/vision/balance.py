@@ -69,11 +69,12 @@ def expose(pixels: Pixels, inside: NDArray[np.uint8] | None = None) -> Exposure:
     if cumulative[-1] == 0:
         return Exposure(np.full(3, 255, np.float32), histogram)
     level = int(cumulative.searchsorted(_GLASS_QUANTILE * cumulative[-1]))
-    glass = darkest >= min(level, 255)
+    _, glass = cv2.threshold(darkest, min(level, 255) - 1, 255, cv2.THRESH_BINARY)
     if inside is not None:
-        glass &= inside > 0
-    level_of_glass = np.asarray(cv2.mean(pixels, glass.view(np.uint8))[:3], np.float32)
-    return Exposure(np.maximum(level_of_glass, _DARKEST_GLASS), histogram)
+        glass = cv2.bitwise_and(glass, inside)
+    # OpenCV's mean under a mask takes several times as long.
+    sums = np.asarray(cv2.sumElems(cv2.copyTo(pixels, glass))[:3])
+    return Exposure(np.maximum(sums / cv2.countNonZero(glass), _DARKEST_GLASS).astype(np.float32), histogram)
 
 
 def sampled(image: NDArray[_Level], least: int = _SAMPLES) -> NDArray[_Level]:
@@ -133,8 +134,7 @@ def optical_density(balanced: Pixels) -> NDArray[np.uint8]:
         Shape (3, height, width), uint8, a plane a channel, blue, green, red: hundredths of optical density, 0 to 238.
     """
     planes = np.empty((3, *balanced.shape[:2]), np.uint8)
-    for plane, channel in zip(planes, cv2.split(balanced), strict=True):
-        cv2.LUT(channel, _OD_TABLE, plane)
+    cv2.split(cv2.LUT(balanced, _OD_TABLE), tuple(planes))
     return planes
 
 
