@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from convert.cli.budget import budget_options
 from edge import RESEARCH_USE_ONLY
 from edge.cli.options import Number, json_option
 from edge.cli.output import say, write, write_json
@@ -70,28 +71,7 @@ def _mean(context: click.Context, option: click.Parameter, value: str) -> tuple[
     "--calibration", type=_MANIFEST, help="Manifest that int8 is calibrated by.  [default: the run's own part]"
 )
 @click.option("--data", type=_MANIFEST, help="Manifest of held-out fields to compare on.  [default: the run's own]")
-@click.option(
-    "--min-agreement",
-    default=0.98,
-    show_default=True,
-    type=Number(0, 1),
-    help="Least share of fields, and of tiles, decided as by the trained network.",
-)
-@click.option(
-    "--max-accuracy-drop",
-    default=0.01,
-    show_default=True,
-    type=Number(0, 1),
-    help="Of fields, and of tiles.",
-)
-@click.option("--max-auroc-drop", default=0.01, show_default=True, type=Number(0, 1), help="Of fields.")
-@click.option(
-    "--max-calibration-drop",
-    default=0.02,
-    show_default=True,
-    type=Number(0, 1),
-    help="Growth of the expected calibration error.",
-)
+@budget_options
 @click.option(
     "--mend",
     multiple=True,

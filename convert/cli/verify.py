@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from edge.cli.options import Number, json_option
+from convert.cli.budget import budget_options
+from edge.cli.options import json_option
 from edge.cli.output import say, write, write_json
 from edge.cli.program import only_our_lines
 
@@ -38,16 +39,7 @@ its accuracy is told beside the one when it was made, and --max-accuracy-drop, w
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Manifest of labelled fields on which its types are compared.",
 )
-@click.option("--min-agreement", default=0.98, show_default=True, type=Number(0, 1), help="Of its types, with --data.")
-@click.option("--max-accuracy-drop", default=0.01, show_default=True, type=Number(0, 1), help="The same, of accuracy.")
-@click.option("--max-auroc-drop", default=0.01, show_default=True, type=Number(0, 1), help="The same, of fields.")
-@click.option(
-    "--max-calibration-drop",
-    default=0.02,
-    show_default=True,
-    type=Number(0, 1),
-    help="Growth of the expected calibration error.",
-)
+@budget_options
 @json_option
 @click.pass_context
 def command(context: click.Context, /, bundle: Path, data: Path | None, as_json: bool, **budget: Any) -> None:

@@ -6,12 +6,14 @@ import json
 import shutil
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from convert import keys
-from convert.cli import main
+from convert.cli import main, quantize, verify
+from convert.parity import Budget
 from edge import RESEARCH_USE_ONLY
 from edge.model import bundle as bundles
 from edge.model import open_model, shelf
@@ -190,6 +192,12 @@ def test_one_type_is_not_compared_with_itself_but_with_what_it_promised(whole, o
     assert refused.exit_code == 72
     assert "when it was made" in refused.stderr
     assert told("verify", path, "--data", drawn_fields, "--max-accuracy-drop", 1).exit_code == 0
+
+
+@pytest.mark.parametrize("command", [quantize.command, verify.command])
+def test_the_budget_of_a_command_is_that_of_the_library(command):
+    said = {option.name: option.default for option in command.params}
+    assert {name: said[name] for name in Budget.__struct_fields__} == msgspec.to_builtins(Budget())
 
 
 def test_a_budget_that_one_type_cannot_fail_is_refused(whole, one_type, drawn_fields):
