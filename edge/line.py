@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from threading import Lock, Thread
 from types import TracebackType
@@ -146,6 +147,8 @@ class Line:
     give_back : callable, optional
         Given, in the capturing thread, what was asked for and will not come out, since the line or the camera was
         closed.
+    judging : callable, optional
+        Given a model, gives the block in which a frame is judged by it.
     bell : Bell, optional
         Rung when there is something to take; who rings it too wakes the one who waits, even from a signal handler.
     """
@@ -158,10 +161,11 @@ class Line:
         keeps_pixels: bool = False,
         replace: Callable[[Model, InferenceFailed], Model] | None = None,
         give_back: Callable[[Shot], None] | None = None,
+        judging: Callable[[Model], AbstractContextManager[None]] = lambda _: nullcontext(),
         bell: Bell | None = None,
     ) -> None:
         self._shots, self._model, self._keeps_pixels, self._replace = shots, model, keeps_pixels, replace
-        self._give_back = give_back
+        self._give_back, self._judging = give_back, judging
         self._is_closed = False
         self._switching = Lock()
         self._bell = Bell() if bell is None else bell
@@ -304,7 +308,8 @@ class Line:
         assert piece.prepared is not None
         assert piece.model is not None
         try:
-            result = pipeline.judge(piece.prepared, piece.model)
+            with self._judging(piece.model):
+                result = pipeline.judge(piece.prepared, piece.model)
         except InferenceFailed as error:
             result = self._judge_again(piece, piece.model, error)
         piece.outcome = self._judged(piece, result)
@@ -321,7 +326,8 @@ class Line:
             piece.model = self._model
         assert piece.model is not None
         try:
-            return pipeline.classify(piece.frame, piece.model)
+            with self._judging(piece.model):
+                return pipeline.classify(piece.frame, piece.model)
         except InferenceFailed as another:
             return self._judge_again(piece, piece.model, another)
 

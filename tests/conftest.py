@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import handmade
 import msgspec
 import numpy as np
 import pytest
@@ -72,12 +73,12 @@ def disk_of(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 
 @pytest.fixture(scope="session")
-def of_bright_tiles(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Make bundles that pass their self-test, of bright tiles, and say what are no numbers of every cell."""
+def of_bright_tiles(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make bundles that pass their self-test, of bright tiles, and fail on every cell: they say what are no numbers."""
     from edge.model import bundle as bundles
     from edge.model import shelf
 
-    def make(kind: str) -> Path:
+    def make(kind: str, network: Callable[[int], bytes] = handmade.that_says_no_numbers) -> Path:
         bundled = bundles.read(shelf.find(None))
         tiles = np.full_like(bundled.selftest_tiles, 255)
         made = replace(
@@ -85,7 +86,7 @@ def of_bright_tiles(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
             description=msgspec.structs.replace(
                 bundled.description, name="fragile", networks={kind: f"network-{kind}.tflite"}
             ),
-            networks={kind: network_of_bright_tiles(tiles.shape[1])},
+            networks={kind: network(tiles.shape[1])},
             novelty_mean=np.zeros(6, np.float32),
             novelty_whitening=np.zeros((6, 6), np.float32),
             selftest_tiles=tiles,
@@ -96,61 +97,3 @@ def of_bright_tiles(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
         return path
 
     return make
-
-
-def network_of_bright_tiles(tile_px: int) -> bytes:
-    """Build a network whose logits are square roots of how much brighter than 235 a tile is: no numbers for cells."""
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT()
-    model.version = 3
-    model.buffers = [schema.BufferT() for _ in range(3)]
-    model.buffers[1].data = np.frombuffer(np.array([1, 2], np.int32).tobytes(), np.uint8)
-    model.buffers[2].data = np.frombuffer(np.array([235], np.float32).tobytes(), np.uint8)
-    graph = schema.SubGraphT()
-    graph.tensors = []
-    for name, shape, kind, buffer in (
-        ("tiles", [1, tile_px, tile_px, 3], "FLOAT32", 0),
-        ("axes", [2], "INT32", 1),
-        ("235", [1], "FLOAT32", 2),
-        ("means", [1, 3], "FLOAT32", 0),
-        ("excess", [1, 3], "FLOAT32", 0),
-        ("logits", [1, 3], "FLOAT32", 0),
-        ("embedding", [1, 6], "FLOAT32", 0),
-    ):
-        tensor = schema.TensorT()
-        tensor.name, tensor.shape, tensor.buffer = name.encode(), shape, buffer
-        tensor.type = getattr(schema.TensorType, kind)
-        if name not in ("axes", "235"):
-            tensor.shapeSignature = [-1, *shape[1:]]
-        graph.tensors.append(tensor)
-    graph.inputs, graph.outputs, graph.operators, model.operatorCodes = [0], [5, 6], [], []
-    for number, (name, inputs, outputs) in enumerate(
-        (("MEAN", [0, 1], [3]), ("SUB", [3, 2], [4]), ("SQRT", [4], [5]), ("CONCATENATION", [3, 3], [6]))
-    ):
-        code = schema.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
-        code.version = 1
-        model.operatorCodes.append(code)
-        operator = schema.OperatorT()
-        operator.opcodeIndex, operator.inputs, operator.outputs = number, inputs, outputs
-        if name == "MEAN":
-            operator.builtinOptionsType, operator.builtinOptions = (
-                schema.BuiltinOptions.ReducerOptions,
-                schema.ReducerOptionsT(),
-            )
-        if name == "SUB":
-            operator.builtinOptionsType, operator.builtinOptions = (
-                schema.BuiltinOptions.SubOptions,
-                schema.SubOptionsT(),
-            )
-        if name == "CONCATENATION":
-            operator.builtinOptionsType = schema.BuiltinOptions.ConcatenationOptions
-            operator.builtinOptions = schema.ConcatenationOptionsT()
-            operator.builtinOptions.axis = 1
-        graph.operators.append(operator)
-    model.subgraphs = [graph]
-    builder = flatbuffers.Builder(4096)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())

@@ -70,12 +70,14 @@ def command(**given: str | None) -> None:
     from edge.daemon.notify import Notifier
     from edge.daemon.parts import Parts
     from edge.daemon.service import Service
+    from edge.daemon.uses import Uses
     from edge.model.store import Store
 
     command_line = config.of_command_line(given)
     models = Models(
         Store(options.model_folder()),
         lambda path, given: options.load_model(path, options.execution_of(given), given.trusted_keys),
+        Uses(location().with_suffix(".in-use")),
     )
     bulletin = Bulletin()
     parts = Parts(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock
 
-from edge.errors import BundleCorrupt, BundleError, OutputError, RuntimeUnavailable, WbcError
+from edge.daemon.uses import Uses
+from edge.errors import BundleCorrupt, BundleError, InferenceFailed, OutputError, RuntimeUnavailable, WbcError
 from edge.model import Model, shelf
 from edge.model.store import Store
 from edge.settings import Config
+
+_MOST_UNRETURNED = 2
+"""Whoever kills the service may by chance do it in a frame, and hardly twice before it has judged any."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,8 +42,8 @@ class Models:
     """Finds the model to judge by, and another when it fails; may be asked from any thread.
 
     A model that the configuration names is used or none is: somebody wants that one. Else it is the one in force; one
-    that cannot be loaded, or fails in use, is left for the one before it and at last for the one that ships, and that
-    stays so until somebody puts another in force.
+    that cannot be loaded, fails in use or takes the process with it twice in a row is left for the one before it and at
+    last for the one that ships, and that stays so until somebody puts another in force.
 
     Parameters
     ----------
@@ -47,10 +51,12 @@ class Models:
         The device's models.
     load : callable
         Loads and proves the bundle at a path; raises a ``WbcError`` when it must not be used.
+    uses : Uses
+        From which models processes before this one did not come back.
     """
 
-    def __init__(self, store: Store, load: Callable[[Path, Config], Model]) -> None:
-        self._store, self._load = store, load
+    def __init__(self, store: Store, load: Callable[[Path, Config], Model], uses: Uses) -> None:
+        self._store, self._load, self._uses = store, load, uses
         self._lock = Lock()
         self._events: SimpleQueue[str] = SimpleQueue()
         self._found: list[str] = []
@@ -134,6 +140,16 @@ class Models:
             finally:
                 self._tell()
 
+    def judging(self, model: Model) -> AbstractContextManager[None]:
+        """Be about to judge a frame, inside the block: should the process not come back, the next one knows by what.
+
+        Parameters
+        ----------
+        model : Model
+            By which.
+        """
+        return self._uses.judging(model.bundle.identity)
+
     def _tell(self) -> None:
         """Pass on what was found, but once: a degraded service opens its model again and again."""
         if self._found != self._found_before:
@@ -145,7 +161,10 @@ class Models:
         """Load the first that can be used; a problem, here or before, is why the others are left for it."""
         for name in names:
             try:
-                model = self._load(shelf.find(name, self._store.folder), settings)
+                if name != names[-1]:
+                    self._check_uses(name)
+                with self._uses.loading(name):
+                    model = self._load(shelf.find(name, self._store.folder), settings)
             except (BundleError, RuntimeUnavailable) as error:
                 problem = problem or error
                 self._found.append(f"{name} cannot be used: {error}")
@@ -157,9 +176,18 @@ class Models:
                 self._store.fall_back(name, str(problem))
             except OutputError as error:
                 self._found.append(f"that could not be kept: {error}")
+            else:
+                for left in names[: names.index(name)]:
+                    self._uses.forget(left)
             return Opened(model, name, str(problem))
         assert problem is not None  # for the type checker: there is always the one that ships
         raise problem
+
+    def _check_uses(self, name: str) -> None:
+        """Refuse a model that would only take this process with it as well."""
+        if (unreturned := self._uses.unreturned(name)) >= _MOST_UNRETURNED:
+            why = f"{unreturned} times in a row the service ended, or hung until it was ended, while it used it"
+            raise InferenceFailed(f"model {name}", why)
 
     def _reason(self) -> str:
         """Say why the one in force is, if that was no person's choice, or could not be read."""

@@ -230,8 +230,16 @@ class Service:
             return self._parts.models.after(failed, error, settings)
 
         shots, bell = opened.desk.shots(), self._bell
-        give_back = opened.desk.take_back
-        with Line(shots, opened.model, keeps_pixels=keeps, replace=replace, give_back=give_back, bell=bell) as line:
+        line = Line(
+            shots,
+            opened.model,
+            keeps_pixels=keeps,
+            replace=replace,
+            give_back=opened.desk.take_back,
+            judging=self._parts.models.judging,
+            bell=bell,
+        )
+        with line:
             try:
                 self._attend(line, opened)
             except (WbcError, _Reload):

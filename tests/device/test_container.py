@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import handmade
 import pytest
 from beds.container import Container
 from beds.wheels import release
@@ -134,6 +135,25 @@ def test_a_killed_service_is_started_again_and_has_lost_nothing(box: Container, 
         box.until(lambda before=before: rows(box) > before, 60, every_s=0.1)
         taken_s.append(round(time.monotonic() - killed_s, 1))
     figures("killed service to next verdict", seconds=taken_s)
+    box.run("wbc-edge log verify")
+
+
+def test_a_model_that_hangs_it_twice_is_left_for_the_one_before(
+    box: Container, of_bright_tiles: Callable[..., Path], figures
+) -> None:
+    box.until(lambda: works(box), 60)
+    box.put(of_bright_tiles("float32", handmade.that_hangs), "/srv/hangs.wbc")
+    box.run("wbc-edge model install /srv/hangs.wbc --activate")
+    hung_s = time.monotonic()
+    assert box.status()["model"].startswith("fragile@")
+    box.until(lambda: box.status().get("model_reason"), 2 * WATCHDOG_S + 60)
+    report, before = box.status(), rows(box)
+    box.until(lambda: rows(box) > before, 60)
+    figures("model that hangs to next verdict", seconds=round(time.monotonic() - hung_s, 1), watchdog_s=WATCHDOG_S)
+    assert report["model"].startswith("marrow@")
+    assert "2 times in a row the service ended, or hung" in report["model_reason"]
+    assert "rolled back to marrow@" in box.run("wbc-edge log events --kind model --json")
+    assert "rolled back to marrow@" in box.run("journalctl -u wbc-edge --no-pager")
     box.run("wbc-edge log verify")
 
 

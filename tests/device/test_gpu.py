@@ -82,7 +82,7 @@ def test_what_it_answers_is_what_the_processor_answers(
     assert by_itself.why in on_gpu.runtime.choice.why
 
 
-def test_a_float_network_runs_there_too(opened: Callable[..., Model], of_bright_tiles: Callable[[str], Path]) -> None:
+def test_a_float_network_runs_there_too(opened: Callable[..., Model], of_bright_tiles: Callable[..., Path]) -> None:
     model = opened(path=of_bright_tiles("float16"))
     assert (model.runtime.choice.accelerator, model.kind) == ("gpu", "float16"), model.runtime.choice
     model.runtime.close()

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
+import handmade
 import pytest
 
 from edge.journal import Journal
@@ -110,9 +111,15 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None
 
 
 @pytest.fixture(scope="session")
-def fragile(of_bright_tiles: Callable[[str], Path]) -> Path:
+def fragile(of_bright_tiles: Callable[..., Path]) -> Path:
     """Give a bundle that passes its self-test and fails on every cell."""
     return of_bright_tiles("float32")
+
+
+@pytest.fixture(scope="session")
+def hanging(of_bright_tiles: Callable[..., Path]) -> Path:
+    """Give a bundle that passes its self-test and never comes back from a cell."""
+    return of_bright_tiles("float32", handmade.that_hangs)
 
 
 @pytest.fixture

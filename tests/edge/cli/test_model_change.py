@@ -183,6 +183,19 @@ class Beside:
         before = self.until(lambda report: report["state"] == "ready")["frames"]
         return self.until(lambda report: report["frames"] >= before + more)
 
+    def hangs(self) -> dict[str, Any]:
+        """Wait until frames no longer come, though it is ready."""
+        report = self.until(lambda report: report["state"] == "ready")
+        while True:
+            time.sleep(1.0)
+            before, report = report["frames"], ask(self.socket, {"ask": "status"})
+            if report["frames"] == before:
+                return report
+
+    def dies(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
     def end(self) -> str:
         self.process.send_signal(signal.SIGTERM)
         log: str = self.process.communicate(timeout=PATIENCE_S)[1]
@@ -260,6 +273,34 @@ def test_a_model_that_fails_on_frames_is_rolled_back_and_no_frame_is_lost(
     assert "no numbers" in one.frames()["model_reason"]
     assert wbc("model", "activate", name).code == 0
     assert one.until(lambda report: report["model_reason"] == "")["model"] == name
+
+
+def test_a_model_that_hangs_the_service_twice_in_a_row_is_rolled_back(
+    wbc: Any, service: Callable[[], Beside], installed: Callable[..., str], hanging: Path, journal: Path
+) -> None:
+    before = installed("before", "--activate")
+    one = service()
+    one.frames()
+    assert wbc("model", "install", hanging, "--activate").code == 0
+    assert one.hangs()["model"] == in_force(wbc) != before
+    one.dies()
+    # Once could be anybody's doing.
+    one.again()
+    assert one.hangs()["model"] == in_force(wbc) != before
+    one.dies()
+    one.again()
+    report = one.frames()
+    assert (report["model"], in_force(wbc)) == (before, before)
+    assert "2 times in a row" in report["model_reason"]
+    assert f"rolled back to {before}" in events(journal)
+    # However often it ends from now on, that is no word against the one that judges.
+    for _ in range(2):
+        one.dies()
+        one.again()
+        one.frames()
+    assert in_force(wbc) == before
+    with Journal.open_read_only(journal) as log:
+        assert log.audit().problems == ()
 
 
 def test_a_file_that_turns_bad_is_noticed_at_the_next_start_and_the_one_before_is_used(

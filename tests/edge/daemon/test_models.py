@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from edge import pipeline
 from edge.bench import simulated_frame
 from edge.daemon.models import Models
+from edge.daemon.uses import Uses
 from edge.errors import BundleCorrupt, BundleNotFound, InferenceFailed, RuntimeUnavailable
 from edge.model import Execution, open_model, shelf
 from edge.model import bundle as bundles
@@ -24,8 +27,13 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def models(store: Store) -> Models:
-    return Models(store, lambda path, given: open_model(path, execution=Execution(given.runtime or None)))
+def uses(tmp_path: Path) -> Uses:
+    return Uses(tmp_path / "in-use")
+
+
+@pytest.fixture
+def models(store: Store, uses: Uses) -> Models:
+    return Models(store, lambda path, given: open_model(path, execution=Execution(given.runtime or None)), uses)
 
 
 @pytest.fixture
@@ -99,11 +107,11 @@ def test_a_model_that_the_configuration_names_is_used_or_none_is(
 
 
 def test_what_is_wrong_with_all_models_alike_changes_nothing(
-    models: Models, store: Store, install: Callable[[str], str]
+    uses: Uses, store: Store, install: Callable[[str], str]
 ) -> None:
     one = install("one")
     with pytest.raises(RuntimeUnavailable):
-        Models(store, lambda path, _: open_model(path, execution=Execution("abacus"))).open(Config())
+        Models(store, lambda path, _: open_model(path, execution=Execution("abacus")), uses).open(Config())
     assert (store.in_force, store.activated().why) == (one, "")
 
 
@@ -154,3 +162,82 @@ def test_where_nothing_can_be_kept_the_service_goes_on_and_says_so(
     *_, last = models.events()
     assert "could not be kept" in last
     assert "No space left" in last
+
+
+@pytest.fixture
+def die(tmp_path: Path) -> Callable[[str, str], None]:
+    """End a process in the midst of loading a model, or of judging a frame by it."""
+    code = """if True:
+        import os, sys
+        from pathlib import Path
+        from edge.daemon.uses import Uses
+        folder, use, name = sys.argv[1:]
+        with getattr(Uses(Path(folder)), use)(name):
+            os._exit(9)
+    """
+
+    def end(use: str, name: str) -> None:
+        ended = subprocess.run([sys.executable, "-c", code, tmp_path / "in-use", use, name], check=False)
+        assert ended.returncode == 9
+
+    return end
+
+
+def test_one_from_which_two_processes_did_not_come_back_is_left_for_the_one_before(
+    models: Models, die: Callable[[str, str], None], store: Store, install: Callable[[str], str]
+) -> None:
+    one, two, three = install("one"), install("two"), install("three")
+    for _ in range(2):
+        assert models.open(Config()).name == three
+        die("judging", three)
+        die("judging", two)
+    opened = models.open(Config())
+    assert (opened.name, store.in_force) == (one, one)
+    assert "2 times in a row the service ended" in opened.why
+    assert [event.split(" ")[0] for event in models.events()] == [three, two, "rolled"]
+    # Who puts it in force again wants it tried again.
+    store.activate(three)
+    assert models.open(Config()).name == three
+
+
+def test_one_that_judged_a_frame_in_between_is_kept(
+    models: Models, die: Callable[[str, str], None], install: Callable[[str], str]
+) -> None:
+    name = install("one")
+    for _ in range(4):
+        die("judging", name)
+        opened = models.open(Config())
+        assert opened.name == name
+        with models.judging(opened.model):
+            pass
+
+
+def test_one_with_which_two_processes_ended_before_it_was_loaded_is_left(
+    models: Models, die: Callable[[str, str], None], install: Callable[[str], str]
+) -> None:
+    name = install("one")
+    die("loading", name)
+    assert models.open(Config()).name == name
+    die("judging", name)
+    assert models.open(Config()).name == "marrow"
+
+
+def test_the_last_one_is_used_whatever_became_of_it_and_so_is_one_that_is_wanted(
+    models: Models, die: Callable[[str, str], None], install: Callable[[str], str]
+) -> None:
+    for _ in range(3):
+        die("judging", models.open(Config()).model.bundle.identity)
+        die("loading", "marrow")
+    assert models.open(Config()).name == "marrow"
+    one = install("one")
+    for _ in range(3):
+        die("judging", one)
+    assert models.open(Config(model=one)).model.bundle.identity == one
+
+
+def test_where_nothing_can_be_counted_it_is_used_all_the_same(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "in-use").write_bytes(b"no folder")
+    models = Models(store, lambda path, _: open_model(path), Uses(tmp_path / "in-use"))
+    opened = models.open(Config())
+    with models.judging(opened.model):
+        assert opened.name == "marrow"
