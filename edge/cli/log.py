@@ -94,18 +94,20 @@ def list_samples(journal: str | None, as_json: bool) -> None:
     "events",
     epilog="""
 \b
-Example:
+Examples:
   wbc-edge log events --sample S-17
+  wbc-edge log events --kind model --limit 100     (who changed models, and why)
 """,
 )
 @click.option("--sample", metavar="ID", help="Only events of this sample.")
+@click.option("--kind", metavar="KIND", help="Only events of this kind, such as model, configuration, disk or clock.")
 @click.option("--limit", type=options.COUNT, default=20, show_default=True, metavar="N", help="The most recent N.")
 @options.journal_option
 @options.json_option
-def list_events(sample: str | None, limit: int, journal: str | None, as_json: bool) -> None:
+def list_events(sample: str | None, kind: str | None, limit: int, journal: str | None, as_json: bool) -> None:
     """List what happened beside the frames: unreadable files, lost cameras, verdicts."""
     with options.open_journal_to_read(journal) as log:
-        events = log.events(sample=sample, limit=limit)
+        events = log.events(sample=sample, kind=kind, limit=limit)
     for event in events:
         if as_json:
             write_json(event)

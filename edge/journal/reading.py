@@ -138,22 +138,31 @@ class Reader:
         with readable(self.path, "a sample"):
             return [read_sample(row) for row in rows]
 
-    def events(self, *, sample: str | None = None, limit: int | None = None) -> list[EventRecord]:
+    def events(
+        self, *, sample: str | None = None, kind: str | None = None, limit: int | None = None
+    ) -> list[EventRecord]:
         """Return events in the order in which they were logged.
 
         Parameters
         ----------
         sample : str or None
             Only those of this sample.
+        kind : str or None
+            Only those of this kind.
         limit : int or None
             At most so many: the most recent ones.
         """
         with reported(self.path):
             rows = self._connection.execute(
                 "SELECT event, kind, detail, name, frame, wall_time_s, monotonic_s, boot_id, software, who, digest"
-                " FROM events LEFT JOIN samples USING (sample) WHERE :sample IS NULL OR name = :sample"
+                " FROM events LEFT JOIN samples USING (sample)"
+                " WHERE (:sample IS NULL OR name = :sample) AND (:kind IS NULL OR kind = :kind)"
                 " ORDER BY event DESC LIMIT :limit",
-                {"sample": None if sample is None else text(sample), "limit": -1 if limit is None else limit},
+                {
+                    "sample": None if sample is None else text(sample),
+                    "kind": None if kind is None else text(kind),
+                    "limit": -1 if limit is None else limit,
+                },
             ).fetchall()
         return [EventRecord(*row) for row in reversed(rows)]
 

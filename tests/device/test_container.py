@@ -152,7 +152,7 @@ def test_a_model_that_hangs_it_twice_is_left_for_the_one_before(
     figures("model that hangs to next verdict", seconds=round(time.monotonic() - hung_s, 1), watchdog_s=WATCHDOG_S)
     assert report["model"].startswith("marrow@")
     assert "2 times in a row the service ended, or hung" in report["model_reason"]
-    assert "rolled back to marrow@" in box.run("wbc-edge log events --json --limit 100")
+    assert "rolled back to marrow@" in box.run("wbc-edge log events --kind model --json")
     assert "rolled back to marrow@" in box.run("journalctl -u wbc-edge --no-pager")
     box.run("wbc-edge log verify")
 

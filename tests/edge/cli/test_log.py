@@ -36,10 +36,11 @@ def test_samples_are_listed_with_their_verdicts(wbc):
 
 
 def test_events_tell_what_went_wrong(wbc):
-    (failure,) = [event for event in wbc("log", "events", "--json").lines if event["kind"] == "failure"]
+    (failure,) = wbc("log", "events", "--kind", "failure", "--json").lines
     assert failure["frame"].endswith("Feld 2.png")
     assert "failure: ImageError" in wbc("log", "events", "--sample", "S-2").out
     assert "failure" not in wbc("log", "events", "--sample", "S-1").out
+    assert wbc("log", "events", "--kind", "failure", "--sample", "S-1").out == ""
 
 
 def test_a_frame_is_shown_in_full(wbc):
