@@ -141,7 +141,7 @@ class Models:
                 self._tell()
 
     def judging(self, model: Model) -> AbstractContextManager[None]:
-        """Be about to judge a frame, inside the block: should the process not come back, the next one knows by what.
+        """Judge a frame inside the block: should the process not come back from it, the next one knows by what model.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
-"""By which models the service's processes did not come back: what ends or hangs a process leaves no other word.
+"""From which models the service's processes did not come back: a crash or a hang tells nothing else.
 
-A model has a file, which is a byte longer while it is used. A process that ends in between, or is ended since it hangs
-there, leaves its byte to the next one.
+A model has a file, which is a byte longer while it is used. A process that ends in between, or is ended because it
+hangs there, leaves its byte to the next one.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ class Uses:
     Parameters
     ----------
     folder : Path
-        Where the files are; made when it is first used. What it is in had better not outlive the machine's power,
-        whose failing is no model's fault.
+        Where the files are; made when it is first used. Best where a power cut, which is no model's fault, empties it.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def unreturned(self, name: str) -> int:
-        """Say how often in a row, and not once come back with a frame's verdict.
+        """Say how often in a row a process did not come back, without a frame judged in between.
 
         Parameters
         ----------
@@ -46,7 +45,7 @@ class Uses:
 
     @contextmanager
     def loading(self, name: str) -> Iterator[None]:
-        """Be about to load a model, inside the block; that it can be loaded does not excuse what its frames did."""
+        """Load a model inside the block; that it loads takes nothing back of what it did to frames before."""
         before = self.unreturned(name)
         self._append(name)
         try:
@@ -56,7 +55,7 @@ class Uses:
 
     @contextmanager
     def judging(self, name: str) -> Iterator[None]:
-        """Be about to judge a frame by a model, inside the block."""
+        """Judge a frame by a model inside the block; coming back from it, whatever came of it, clears its count."""
         self._append(name)
         try:
             yield
