@@ -310,7 +310,8 @@ def run(
         line.close()
         last = list(_rest(line, session, told))
     if ending is not None:
-        session.note("stopped", str(ending) or type(ending).__name__)
+        gone = "whoever it was shown to went away"
+        session.note("stopped", gone if isinstance(ending, GeneratorExit) else str(ending) or type(ending).__name__)
     if camera.counters.lost:
         session.note("camera", camera.counters.summary())
     finished = session.finish()

@@ -53,8 +53,11 @@ def find_files(pattern: str | Path) -> list[Path]:
     Raises
     ------
     NoImages
-        When there is none, or the path names a pipe, a socket or a device.
+        When there is none, or the path is empty or names a pipe, a socket or a device.
     """
+    # Not the folder that happens to be the current one: a script's variable was not set.
+    if not os.fspath(pattern):
+        raise NoImages("the path", "it is empty", "Name files or folders")
     # Not expanduser, which raises where there is no such user.
     path = Path(os.path.expanduser(pattern))  # noqa: PTH111
     # What exists goes before what matches: "slide [1].png" is a fine name.

@@ -55,6 +55,13 @@ def test_a_folder_is_searched_in_natural_order(folder):
     assert {frame.um_per_px for frame in frames} == {0.1}
 
 
+def test_an_empty_path_is_not_the_current_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with pytest.raises(NoImages, match=r"empty"):
+        find_files("")
+    assert len(find_files(".")) == 4
+
+
 def test_a_pattern_takes_what_matches(folder):
     assert [file.name for file in find_files(folder / "field*.png")] == ["field2.png", "field10.png"]
     assert [file.name for file in find_files(folder / "**" / "*.JPG")] == ["er.JPG"]

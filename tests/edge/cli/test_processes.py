@@ -45,6 +45,39 @@ def test_a_signal_while_waiting_is_answered_at_once(start, journal):
     assert sample["frames"] == 1
 
 
+HANGING = """
+import sys, cv2, numpy
+from edge import camera
+from edge.cli import main
+
+class Hanging:
+    name, finite = "hanging", False
+
+    def read(self):
+        print("waiting", flush=True)
+        while True:
+            cv2.blur(numpy.zeros((500, 500), numpy.uint8), (9, 9))
+
+    def close(self):
+        pass
+
+camera.register("hanging", lambda argument, settings: Hanging(), "hanging")
+main()
+"""
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_camera_does_not_come_back_from_opencv_ends_the_process_as_any_other(asked, journal):
+    command = [sys.executable, "-c", HANGING, "capture", "--camera", "hanging", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout.readline() == "waiting\n"
+        running.send_signal(asked)
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 128 + asked
+    assert err == ""
+    assert json.loads(out)["frames"] == 0
+
+
 def test_a_process_without_standard_error_keeps_what_is_for_people_out_of_the_json(journal):
     command = [sys.executable, "-c", "from edge.cli import main; main()"]
     asked = [*command, "capture", "--camera", "sim:MM", "--size", "320x240", "--count", "1", "--json"]
@@ -62,6 +95,9 @@ def test_a_closed_pipe_ends_a_session_quietly_with_its_verdict_logged(start, jou
     frames, samples = logged(journal)
     assert frames[0].record == first["record"]
     assert samples[0].result.frames == len(frames)
+    with Journal.open_read_only(journal) as log:
+        (stopped,) = [event.detail for event in log.events() if event.kind == "stopped"]
+    assert stopped == "whoever it was shown to went away"
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full device")  # noqa: PTH110
