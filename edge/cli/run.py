@@ -94,10 +94,6 @@ def command(**given: str | None) -> None:
         signal.signal(number, lambda *_, act=act: act())
     with listening(location(), service.answer):
         service.run()
-    # All is closed. A thread that a driver did not give back may be in C++ code, which Python's own end makes abort.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 def _open_camera(settings: Config, wait: Callable[[float], None], waiting: Callable[[], None]) -> GuardedCamera | None:
