@@ -11,8 +11,9 @@ import numpy as np
 from convert import graph
 from edge import verdict
 from edge.model import runtime as _runtime
-from edge.model import signature
+from edge.model import signature, trial
 from edge.model.bundle import Bundle
+from edge.model.description import Kind
 
 Difference = tuple[str, str, str]
 """What it is, in the first bundle, in the second."""
@@ -24,7 +25,7 @@ def differences(one: Bundle, other: Bundle) -> Iterator[Difference]:
     Parameters
     ----------
     one, other : Bundle
-        As read.
+        As read from their files.
 
     Yields
     ------
@@ -35,10 +36,17 @@ def differences(one: Bundle, other: Bundle) -> Iterator[Difference]:
     ------
     BundleCorrupt
         When the signature of one is not of its parts.
+    SelfTestFailed
+        When a network crashes or hangs.
     """
     for each in (one, other):
         if each.signature is not None:
             signature.verify(each.signature, each.sums, str(each.path))
+    shared = next((kind for kind in one.networks if kind in other.networks), None)
+    for each in (one, other):
+        assert each.path is not None
+        for kind in {next(iter(each.networks)), *([shared] if shared else [])}:
+            trial.run(each.path, kind=kind)
     first, second = (_flat(msgspec.to_builtins(each.description)) for each in (one, other))
     for name in dict.fromkeys([*first, *second]):
         if first.get(name) != second.get(name):
@@ -53,7 +61,8 @@ def differences(one: Bundle, other: Bundle) -> Iterator[Difference]:
     for kind in dict.fromkeys([*one.networks, *other.networks]):
         if kind in one.networks and kind in other.networks:
             yield from _networks(kind, one.networks[kind], other.networks[kind])
-    yield from _decisions(one, other)
+    if shared is not None:
+        yield from _decisions(one, other, shared)
     yield from _other_parts(one, other)
 
 
@@ -78,9 +87,8 @@ def _networks(kind: str, one: bytes, other: bytes) -> Iterator[Difference]:
         yield f"{kind} network", f"{len(layers[0])} layers", f"{len(layers[1])} layers, {changed} of them others"
 
 
-def _decisions(one: Bundle, other: Bundle) -> Iterator[Difference]:
-    kind = next((kind for kind in one.networks if kind in other.networks), None)
-    if kind is None or one.description.classes != other.description.classes:
+def _decisions(one: Bundle, other: Bundle, kind: Kind) -> Iterator[Difference]:
+    if one.description.classes != other.description.classes:
         return
     tiles = np.concatenate([one.selftest_tiles, other.selftest_tiles]) if _fit(one, other) else None
     if tiles is None:

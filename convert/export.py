@@ -19,6 +19,7 @@ from convert import portable
 from convert.errors import ExportRefused, reason
 from edge import RESEARCH_USE_ONLY, __version__, durable
 from edge.errors import NetworkNotFound, OutputError
+from edge.model import trial
 from edge.model.bundle import Bundle
 from edge.model.description import Kind, Training
 
@@ -59,6 +60,8 @@ def export(bundle: Bundle, form: str, path: Path, kind: Kind | None = None) -> K
         When the bundle has no such type.
     ExportRefused
         When the network cannot be written in this form.
+    SelfTestFailed
+        When it is to be ONNX, and crashes or hangs.
     OutputError
         When the file cannot be written.
     """
@@ -92,7 +95,7 @@ def to_onnx(network: bytes, bundle: Bundle, kind: Kind) -> bytes:
     network : bytes
         The ``.tflite``.
     bundle : Bundle
-        Of what bundle, for the metadata.
+        Of what bundle, as read from a file, for the metadata.
     kind : str
         Its type.
 
@@ -105,10 +108,15 @@ def to_onnx(network: bytes, bundle: Bundle, kind: Kind) -> bytes:
     ------
     ExportRefused
         When it cannot be converted.
+    SelfTestFailed
+        When it crashes or hangs.
     """
     import onnx
     import tf2onnx
 
+    assert bundle.path is not None
+    # tf2onnx loads it to learn its shapes.
+    trial.run(bundle.path, kind=kind)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         source = Path(folder) / "network.tflite"

@@ -10,7 +10,6 @@ import importlib.util
 import json
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +22,8 @@ import numpy as np
 
 from convert import export
 from convert.errors import ExportRefused
-from edge.errors import RuntimeUnavailable
+from edge import apart
+from edge.errors import RuntimeUnavailable, SelfTestFailed
 from edge.model import bundle as _bundle
 from edge.model import runtime as _runtime
 from edge.model.bundle import Bundle
@@ -34,6 +34,8 @@ TILES = 32
 """Tiles that are judged in one go, about as many as a field has."""
 
 _WARM_UPS = 3
+_TIMEOUT_S, _REPEAT_TIMEOUT_S = 60.0, 10.0
+"""Far over what anything takes that a device shall run."""
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,16 +93,14 @@ def _apart(bundle: Bundle, kind: Kind, runtime: str, threads: int, repeats: int,
     if runtime == ONNX and not network.exists():
         try:
             network.write_bytes(export.to_onnx(bundle.networks[kind], bundle, kind))
-        except ExportRefused as error:
+        except (ExportRefused, SelfTestFailed) as error:
             return Timing(kind=kind, runtime=runtime, threads=threads, problem=error.why)
-    given = [str(bundle.path), kind, runtime, str(threads), str(repeats), str(network)]
-    ran = subprocess.run(
-        [sys.executable, "-m", "convert.timing", *given], capture_output=True, text=True, check=False, errors="replace"
-    )
-    if ran.returncode:
-        why = (ran.stderr.strip().splitlines() or [f"ended with {ran.returncode}"])[-1]
-        return Timing(kind=kind, runtime=runtime, threads=threads, problem=why)
-    return msgspec.json.decode(ran.stdout.splitlines()[-1], type=Timing)
+    assert bundle.path is not None
+    given = [str(bundle.path.absolute()), kind, runtime, str(threads), str(repeats), str(network)]
+    ran = apart.run("convert.timing", given, _TIMEOUT_S + repeats * _REPEAT_TIMEOUT_S)
+    if ran.problem:
+        return Timing(kind=kind, runtime=runtime, threads=threads, problem=ran.problem)
+    return msgspec.json.decode(ran.output.splitlines()[-1], type=Timing)
 
 
 def _timed(path: Path, kind: Kind, runtime: str, threads: int, repeats: int, network: Path) -> Timing:

@@ -11,8 +11,8 @@ from convert.errors import QuantizationRefused
 from convert.fields import Fields
 from convert.parity import Budget, Comparison, Figures
 from edge.errors import WbcError
+from edge.model import Execution, selftest, signature, trial
 from edge.model import runtime as _runtime
-from edge.model import selftest, signature
 from edge.model.bundle import Bundle
 from edge.model.description import Kind
 
@@ -45,7 +45,7 @@ def selftests(bundle: Bundle) -> Iterator[Checked]:
     Parameters
     ----------
     bundle : Bundle
-        As read.
+        As read from a file.
 
     Yields
     ------
@@ -59,9 +59,12 @@ def selftests(bundle: Bundle) -> Iterator[Checked]:
     """
     if bundle.signature is not None:
         signature.verify(bundle.signature, bundle.sums, str(bundle.path))
+    path = bundle.path
+    assert path is not None
     for kind, network in bundle.networks.items():
         for name in _runtime.installed():
             try:
+                trial.run(path, kind=kind, execution=Execution(name))
                 loaded = _runtime.load(network, len(bundle.description.classes), runtime=name)
                 difference = selftest.check(bundle, loaded, kind)
             except WbcError as error:

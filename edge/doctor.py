@@ -18,7 +18,7 @@ from edge.camera import Camera, CameraSettings, attached_cameras, open_camera
 from edge.camera.guard import BackOff, GuardedCamera
 from edge.errors import BundleError, JournalError, WbcError
 from edge.journal import Journal
-from edge.model import Execution, open_model, selftest, signature
+from edge.model import Execution, selftest, signature, trial
 from edge.model.runtime import installed
 from edge.model.store import Store
 
@@ -101,7 +101,7 @@ def examine(
     """
     yield from _software()
     yield from _runtimes(execution.threads)
-    yield from _model(model, execution, trusted_keys)
+    yield from _model(model, store.folder, execution, trusted_keys)
     yield from _choice(store)
     yield from _cameras(root / "dev", opener)
     yield from _disk(journal, root / "proc" / "mounts")
@@ -135,9 +135,11 @@ def _runtimes(threads: int) -> Iterator[Finding]:
         )
 
 
-def _model(find: Callable[[], Path], execution: Execution, trusted_keys: Sequence[str]) -> Iterator[Finding]:
+def _model(
+    find: Callable[[], Path], folder: Path, execution: Execution, trusted_keys: Sequence[str]
+) -> Iterator[Finding]:
     try:
-        model = open_model(find(), execution=execution, trusted_keys=trusted_keys)
+        model = trial.open_known(find(), folder, execution=execution, trusted_keys=trusted_keys)
         difference = selftest.check(model.bundle, model.runtime, model.kind)
     except WbcError as error:
         yield _problem(error)

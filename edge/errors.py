@@ -148,7 +148,7 @@ class BundleTooNew(BundleError):
 
 
 class SelfTestFailed(BundleError, ArithmeticError):
-    """Raised when the model does not give its expected outputs on this device."""
+    """Raised when the model does not give its expected outputs on this device, or crashes or hangs there."""
 
     exit_code = 34
 

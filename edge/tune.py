@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from edge import pipeline
+from edge import apart, pipeline
 from edge.errors import OutputError, RuntimeUnavailable
 from edge.frame import Frame
 from edge.model import Execution, open_model
@@ -80,7 +79,7 @@ def measure(model: Path, execution: Execution, frame: Frame) -> Iterator[Timing]
         except OSError as error:
             raise OutputError(f"folder {folder}", error.strerror or str(error), "Set TMPDIR to another") from error
         for threads in thread_counts(len(os.sched_getaffinity(0))):
-            task = [str(model), str(place), str(frame.um_per_px), execution.runtime or "", str(threads)]
+            task = [str(model.absolute()), str(place), str(frame.um_per_px), execution.runtime or "", str(threads)]
             yield from _measured_elsewhere(task)
 
 
@@ -112,19 +111,10 @@ def best(timings: Sequence[Timing]) -> Timing:
 
 
 def _measured_elsewhere(task: list[str]) -> Iterator[Timing]:
-    try:
-        ran = subprocess.run(
-            [sys.executable, "-m", "edge.tune", *task],
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        said = (getattr(error, "stderr", None) or b"").decode("utf-8", "replace").strip().splitlines()
-        raise RuntimeUnavailable(f"{task[-1]} threads", said[-1] if said else str(error)) from error
-    yield from msgspec.json.decode(ran.stdout, type=list[Timing])
+    measured = apart.run("edge.tune", task, _TIMEOUT_S)
+    if measured.problem:
+        raise RuntimeUnavailable(f"{task[-1]} threads", measured.problem)
+    yield from msgspec.json.decode(measured.output, type=list[Timing])
 
 
 def main() -> None:

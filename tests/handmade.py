@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+LEFT_OUT = "left out"
+"""Stands for an input that an operator does without."""
+
 _OPTIONS = {
     "MEAN": "ReducerOptions",
     "REDUCE_ANY": "ReducerOptions",
@@ -21,6 +24,15 @@ def that_says_no_numbers(tile_px: int) -> bytes:
     """Build one whose logits are square roots of how much brighter than 235 a tile is."""
     network = _Network()
     network.graph(_tensors(tile_px), ["tiles"], ["logits", "embedding"], _OF_MEANS)
+    return network.packed()
+
+
+def that_crashes(tile_px: int) -> bytes:
+    """Build one whose square roots are taken of nothing, which ends any process that loads it."""
+    network = _Network()
+    mean, subtract, root, concatenate = _OF_MEANS
+    rootless = (root[0], [LEFT_OUT], *root[2:])
+    network.graph(_tensors(tile_px), ["tiles"], ["logits", "embedding"], [mean, subtract, rootless, concatenate])
     return network.packed()
 
 
@@ -110,7 +122,8 @@ class _Network:
         for kind, taken, given, options in operators:
             operator = self._schema.OperatorT()
             operator.opcodeIndex = self._code(kind)
-            operator.inputs, operator.outputs = ([names.index(name) for name in some] for some in (taken, given))
+            operator.inputs = [-1 if name == LEFT_OUT else names.index(name) for name in taken]
+            operator.outputs = [names.index(name) for name in given]
             if kind in _OPTIONS:
                 operator.builtinOptionsType = getattr(self._schema.BuiltinOptions, _OPTIONS[kind])
                 operator.builtinOptions = getattr(self._schema, f"{_OPTIONS[kind]}T")()

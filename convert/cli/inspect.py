@@ -31,6 +31,7 @@ def command(bundle: Path, kind: Any, profile: bool, as_json: bool) -> None:
     from convert.profile import shares
     from edge.errors import NetworkNotFound
     from edge.model import bundle as bundles
+    from edge.model import trial
 
     found = bundles.read(bundle)
     chosen = kind or next(iter(found.networks))
@@ -38,6 +39,8 @@ def command(bundle: Path, kind: Any, profile: bool, as_json: bool) -> None:
         raise NetworkNotFound(f"bundle {bundle}", f"has no {kind} network", f"It has {', '.join(found.networks)}")
     network = found.networks[chosen]
     layers = graph.layers(network)
+    if profile:
+        trial.run(bundle, kind=chosen)
     times = shares(network, found.selftest_tiles) if profile else [None] * len(layers)
     if as_json:
         for layer, share in zip(layers, times, strict=True):

@@ -37,7 +37,7 @@ its accuracy is told beside the one when it was made, and --max-accuracy-drop, w
 @click.option(
     "--data",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Manifest of labelled fields on which its types are compared.",
+    help="Manifest of labelled fields on which its types are compared, once they pass.",
 )
 @budget_options
 @json_option
@@ -67,7 +67,10 @@ def command(context: click.Context, /, bundle: Path, data: Path | None, as_json:
         for kind in made.packed:
             whole = made.types[kind].comparison.whole
             write(f"{kind} when made: same verdict on {100 * whole.agreement:.2f}% of {whole.fields} fields")
-    if data is not None:
+    exit_code = next((each.exit_code for each in checked if each.exit_code), 0)
+    if data is not None and exit_code:
+        say(f"convert: not compared on {data}, as not every type passes its self-test")
+    elif data is not None:
         if len(found.networks) == 1:
             _refuse_what_cannot_fail(context, made)
         with only_our_lines():
@@ -78,7 +81,7 @@ def command(context: click.Context, /, bundle: Path, data: Path | None, as_json:
         _tell(compared, made, data, as_json)
         if refused := _refusal(context, compared, made, budget):
             raise refused
-    context.exit(next((each.exit_code for each in checked if each.exit_code), 0))
+    context.exit(exit_code)
 
 
 def _is_given(context: click.Context, option: str) -> bool:

@@ -120,12 +120,15 @@ Examples:
 @click.pass_context
 def verify(context: click.Context, models: tuple[str, ...], execution: Execution, as_json: bool) -> None:
     """Check every byte of models and run their self-test on this device; without names, all there are."""
-    from edge.model import selftest, shelf
+    from edge.model import open_model, selftest, shelf, trial
 
     exit_code = 0
     for name in models or [str(path) for path in shelf.available(options.model_folder())]:
         try:
-            model = options.load_model(options.find_model(name), execution)
+            path = options.find_model(name)
+            # Whatever ran it before: the runtime may be another since.
+            trial.run(path, execution=execution, trusted_keys=options.trusted_keys())
+            model = open_model(path, execution=execution, trusted_keys=options.trusted_keys())
             difference = selftest.check(model.bundle, model.runtime, model.kind)
             signed = _signed(model.bundle)
         except WbcError as error:

@@ -239,10 +239,10 @@ def find_model(name: str | None) -> Path:
 
 def load_model(path: Path, execution: Execution, trusted: Sequence[str] | None = None) -> Model:
     """Load and prove a model, which one of the trusted keys (by default the configured ones) must have signed."""
-    from edge.model import open_model
+    from edge.model import trial
 
     keys = trusted_keys() if trusted is None else trusted
-    return open_model(path, execution=execution, trusted_keys=keys)
+    return trial.open_known(path, model_folder(), execution=execution, trusted_keys=keys)
 
 
 def execution_of(settings: Config) -> Execution:

@@ -39,6 +39,9 @@ from edge.model.description import FORMAT, Description, Kind
 from edge.model.signature import Signature
 
 SUFFIX = ".wbc"
+DIGITS = 12
+"""Of a file's SHA-256, hexadecimal, in the identity of a model."""
+
 _SUMS = "SHA256SUMS"
 _SIGNATURE = "signature.json"
 _PARITY = "parity.json"
@@ -97,7 +100,7 @@ class Bundle:
     @property
     def identity(self) -> str:
         """``name@`` and the first 12 hexadecimal digits of the file's SHA-256, as the journal keeps it."""
-        return f"{self.description.name}@{self.sha256[:12]}"
+        return f"{self.description.name}@{self.sha256[:DIGITS]}"
 
 
 def read(path: Path) -> Bundle:

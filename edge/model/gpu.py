@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import socket
 import struct
 import subprocess
@@ -12,8 +11,8 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import IO
 
@@ -21,6 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edge import apart
 from edge.errors import GpuFailed
 from edge.model.gpu_worker import Answer, Task
 from edge.model.runtime import Outputs
@@ -71,7 +71,7 @@ class GpuRuntime:
         self._socket, theirs = socket.socketpair()
         with theirs, tempfile.TemporaryFile() as said:
             try:
-                with _deaf():
+                with apart.deaf():
                     self._process = subprocess.Popen(
                         [sys.executable, "-m", "edge.model.gpu_worker", str(theirs.fileno())],
                         # Python looks for modules in the working folder first, and that may be anybody's.
@@ -155,25 +155,11 @@ class GpuRuntime:
             raise GpuFailed("the GPU", f"gave no answer within {self._timeout_s:g} s") from error
         except (EOFError, OSError, msgspec.MsgspecError) as error:
             self.close()
-            raise GpuFailed("the GPU", f"its process {_ending(self._process.returncode)}") from error
+            raise GpuFailed("the GPU", f"its process {apart.ending(self._process.returncode)}") from error
         if answer.error:
             self.close()
             raise GpuFailed("the GPU", " ".join(answer.error.split()))
         return answer
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Let a process that is begun in the block hear nothing of Ctrl-C and of a unit that is stopped.
-
-    Both are told to all processes at once; it would fail the frames in hand, and be taken for broken from then on. It
-    ends when the one that asks does, and hears that from the socket.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end(process: subprocess.Popen[bytes], connection: Connection, ours: socket.socket) -> None:
@@ -189,12 +175,6 @@ def _end(process: subprocess.Popen[bytes], connection: Connection, ours: socket.
             process.wait(_GRACE_S)
     connection.close()
     ours.close()
-
-
-def _ending(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"died of {signal.Signals(-code).name}"
-    return f"ended with {code}"
 
 
 def _text(said: IO[bytes]) -> str:

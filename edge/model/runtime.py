@@ -117,15 +117,18 @@ class InterpreterRuntime:
                     self._interpreter.resize_tensor_input(tensor["index"], [batch, *tensor["shape"][1:].tolist()])
             with native_messages(ANNOUNCEMENT):
                 self._interpreter.allocate_tensors()
+            inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         except (ValueError, RuntimeError) as error:
             raise RuntimeUnavailable("the network", f"{name} cannot load it: {error}", "Verify the bundle") from error
         self._name = name
-        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        sizes = [int(output["shape"][-1]) for output in outputs]
-        if len(inputs) != 1 or len(outputs) != 2 or classes not in sizes or sizes[0] == sizes[1]:
+        sizes = [int(output["shape"][-1]) if len(output["shape"]) else 0 for output in outputs]
+        if len(inputs) != 1 or len(outputs) != 2 or 0 in sizes or classes not in sizes or sizes[0] == sizes[1]:
             raise BundleCorrupt("the network", f"expected one input, {classes} logits and an embedding")
         if inputs[0]["dtype"] not in (np.int8, np.float32):
             raise BundleCorrupt("the network", f"its input is {np.dtype(inputs[0]['dtype'])}, not int8 or float32")
+        if len(inputs[0]["shape"]) != 4 or not inputs[0]["shape"].all():
+            shape = tuple(inputs[0]["shape"].tolist())
+            raise BundleCorrupt("the network", f"its input has the shape {shape}, of no tiles")
         self._is_int8 = inputs[0]["dtype"] == np.int8
         if self._is_int8 and inputs[0]["quantization"] != BYTE_GRID:
             raise BundleCorrupt("the network", f"its input is not on the byte grid: {inputs[0]['quantization']}")

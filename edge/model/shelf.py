@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from edge.errors import BundleNotFound
-from edge.model.bundle import SUFFIX
+from edge.model.bundle import DIGITS, SUFFIX
 
 BUNDLED = Path(__file__).parent / "bundled"
 DEFAULT = "marrow"
@@ -68,6 +69,29 @@ def find(name: str | None, folder: Path | None = None) -> Path:
     if named:
         return named[0]
     raise BundleNotFound(f"model {wanted}", "no such bundle", _REMEDY)
+
+
+def is_known(path: Path, folder: Path) -> bool:
+    """Say whether a bundle was run on this device before: it ships with wbc-edge, or was installed, and is as it was.
+
+    Parameters
+    ----------
+    path : Path
+        The bundle's file.
+    folder : Path
+        Where it would be installed, named after its content.
+
+    Returns
+    -------
+    bool
+        False for any other file.
+    """
+    if path.parent != folder:
+        return path.parent == BUNDLED
+    try:
+        return path.stem.endswith(f"@{hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]}")
+    except OSError:
+        return False
 
 
 def _bundles(folder: Path) -> list[Path]:

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import handmade
 import msgspec
 import numpy as np
 import pytest
@@ -290,3 +291,31 @@ def test_export_says_what_it_wrote(whole, tmp_path):
     assert (found["type"], found["bytes"]) == ("int8", (tmp_path / "x.tflite").stat().st_size)
     assert told("export", whole[0].path, "--format", "pdf", "--out", tmp_path / "x").exit_code == 2
     assert told("export", tmp_path / "none.wbc", "--format", "onnx", "--out", tmp_path / "x").exit_code == 31
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["verify"],
+        ["inspect", "--profile"],
+        ["compare", shelf.find(None)],
+        ["benchmark", "--threads", 1, "--repeats", 1],
+        ["export", "--format", "onnx", "--out", "crashing.onnx"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_network_that_crashes_the_runtime_is_a_line_and_an_exit_code(command, of_bright_tiles, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    crashing = of_bright_tiles("float32", handmade.that_crashes)
+    result = told(*command, crashing)
+    assert result.exit_code == (38 if command[0] == "benchmark" else 34)
+    assert f"bundle {crashing}: " in result.stderr
+    assert "died of SIGSEGV" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_crashes_is_not_compared_on_fields(of_bright_tiles, drawn_fields):
+    result = told("verify", of_bright_tiles("float32", handmade.that_crashes), "--data", drawn_fields)
+    assert result.exit_code == 34
+    assert "not compared on" in result.stderr

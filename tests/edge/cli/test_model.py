@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 
+import handmade
 import msgspec
 import pytest
 
@@ -76,6 +77,26 @@ def test_verify_runs_the_self_test(wbc):
     assert "whole" in ran.out
     assert "litert" in ran.out
     assert ran.err == ""
+
+
+def test_a_model_that_would_end_the_process_is_a_line_and_an_exit_code_whoever_opens_it(
+    wbc, simulate, of_bright_tiles, models, tmp_path
+):
+    crashing = of_bright_tiles("float32", handmade.that_crashes)
+    before = set(models.iterdir())
+    for arguments in (
+        ("model", "verify", crashing),
+        ("model", "install", crashing),
+        ("bench", "--model", crashing),
+    ):
+        ran = wbc(*arguments)
+        assert ran.code == 34, arguments
+        assert f"bundle {crashing}: " in ran.err
+        assert "died of SIGSEGV" in ran.err
+        assert len(ran.err.splitlines()) == 1
+    assert simulate("--classify", "--model", crashing, "--count", 1).code == 34
+    assert "died of SIGSEGV" in wbc("doctor", "--model", crashing).out
+    assert set(models.iterdir()) == before
 
 
 def test_verify_names_every_model_and_ends_with_the_first_failure(wbc):

@@ -112,6 +112,41 @@ def test_an_input_of_another_type_is_refused(bundled: Bundle, classes: int, inte
         InterpreterRuntime(Unsigned, NAME, bundled.networks["int8"], classes, 1)
 
 
+@pytest.mark.parametrize(("asked", "shape"), [("input", [3]), ("input", []), ("input", [0, 64, 64, 3]), ("output", [])])
+def test_inputs_that_are_no_tiles_and_outputs_of_no_classes_are_refused(
+    bundled: Bundle, classes: int, interpreter_class: Any, asked: str, shape: list[int]
+) -> None:
+    class Shaped(interpreter_class):  # type: ignore[misc]
+        """Says so once it is loaded."""
+
+        is_ready = False
+
+        def allocate_tensors(self) -> None:
+            super().allocate_tensors()
+            self.is_ready = True
+
+        def get_input_details(self) -> list[dict[str, Any]]:
+            return self._shaped("input", super().get_input_details())
+
+        def get_output_details(self) -> list[dict[str, Any]]:
+            return self._shaped("output", super().get_output_details())
+
+        def _shaped(self, of: str, details: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            if not self.is_ready or of != asked:
+                return details
+            return [{**each, "shape": np.array(shape, np.int32)} for each in details]
+
+    with pytest.raises(BundleCorrupt, match=r"of no tiles|expected one input"):
+        InterpreterRuntime(Shaped, NAME, bundled.networks["int8"], classes, 1)
+
+
+def test_a_network_whose_names_are_no_text_is_refused(bundled: Bundle, classes: int, interpreter_class: Any) -> None:
+    network = bundled.networks["int8"]
+    name = interpreter_class(model_content=network).get_output_details()[0]["name"].encode()
+    with pytest.raises(RuntimeUnavailable, match="cannot load it"):
+        runtime.load(network.replace(name, b"\xff" + name[1:]), classes)
+
+
 def test_a_network_for_other_classes_is_refused(bundled: Bundle, classes: int) -> None:
     with pytest.raises(BundleCorrupt, match="logits"):
         runtime.load(bundled.networks["int8"], classes + 1)
