@@ -251,7 +251,9 @@ def _unpacked_weights(model: Any) -> dict[int, int]:
     return {
         operator.outputs[0]: operator.inputs[0]
         for operator in graph.operators
-        if operation_name(model, operator) == "DEQUANTIZE" and _is_constant(model, graph.tensors[operator.inputs[0]])
+        if operation_name(model, operator) == "DEQUANTIZE"
+        and len(operator.inputs)
+        and _is_constant(model, graph.tensors[operator.inputs[0]])
     }
 
 

@@ -20,13 +20,10 @@ class Outcome:
         What it wrote to standard output.
     problem : str
         How it failed: ``died of SIGSEGV``, ``took longer than 45 s``, or the last that it said; empty when it did not.
-    is_abrupt : bool
-        Whether it crashed or hung, with nothing to say for itself.
     """
 
     output: bytes = b""
     problem: str = ""
-    is_abrupt: bool = False
 
 
 def run(module: str, arguments: Sequence[str], timeout_s: float) -> Outcome:
@@ -63,16 +60,15 @@ def run(module: str, arguments: Sequence[str], timeout_s: float) -> Outcome:
             output, said = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             process.kill()
-            return Outcome(problem=f"took longer than {timeout_s:g} s", is_abrupt=True)
+            return Outcome(problem=f"took longer than {timeout_s:g} s")
         except BaseException:
             process.kill()
             raise
     if not process.returncode:
         return Outcome(output)
-    if process.returncode < 0:
-        return Outcome(output, ending(process.returncode), is_abrupt=True)
     lines = said.decode("utf-8", "replace").strip().splitlines()
-    return Outcome(output, lines[-1] if lines else ending(process.returncode))
+    # What a process said before it was killed is not why.
+    return Outcome(output, lines[-1] if lines and process.returncode > 0 else ending(process.returncode))
 
 
 def ending(code: int | None) -> str:

@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 
-LEFT_OUT = "left out"
-"""Stands for an input that an operator does without."""
-
 _OPTIONS = {
     "MEAN": "ReducerOptions",
     "REDUCE_ANY": "ReducerOptions",
@@ -28,11 +25,23 @@ def that_says_no_numbers(tile_px: int) -> bytes:
 
 
 def that_crashes(tile_px: int) -> bytes:
-    """Build one whose square roots are taken of nothing, which ends any process that loads it."""
+    """Build one that goes round in a circle of graphs until the stack is full, which ends any process that loads it."""
     network = _Network()
-    mean, subtract, root, concatenate = _OF_MEANS
-    rootless = (root[0], [LEFT_OUT], *root[2:])
-    network.graph(_tensors(tile_px), ["tiles"], ["logits", "embedding"], [mean, subtract, rootless, concatenate])
+    circle = {"condSubgraphIndex": 1, "bodySubgraphIndex": 2}
+    mean, subtract, *rest = _OF_MEANS
+    network.graph(
+        [*_tensors(tile_px), ("counted", [1, 3], "FLOAT32", None)],
+        ["tiles"],
+        ["logits", "embedding"],
+        [mean, ("WHILE", ["means"], ["counted"], circle), (subtract[0], ["counted", "235"], *subtract[2:]), *rest],
+    )
+    for _ in circle:
+        network.graph(
+            [("means", [1, 3], "FLOAT32", None), ("again", [1, 3], "FLOAT32", None)],
+            ["means"],
+            ["again"],
+            [("WHILE", ["means"], ["again"], circle)],
+        )
     return network.packed()
 
 
@@ -122,8 +131,7 @@ class _Network:
         for kind, taken, given, options in operators:
             operator = self._schema.OperatorT()
             operator.opcodeIndex = self._code(kind)
-            operator.inputs = [-1 if name == LEFT_OUT else names.index(name) for name in taken]
-            operator.outputs = [names.index(name) for name in given]
+            operator.inputs, operator.outputs = ([names.index(name) for name in some] for some in (taken, given))
             if kind in _OPTIONS:
                 operator.builtinOptionsType = getattr(self._schema.BuiltinOptions, _OPTIONS[kind])
                 operator.builtinOptions = getattr(self._schema, f"{_OPTIONS[kind]}T")()

@@ -14,7 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
-from edge import apart
+import msgspec
+
+from edge import apart, errors
 from edge.errors import SelfTestFailed, WbcError
 from edge.model import Execution, Model, open_model, shelf
 from edge.model.description import Kind
@@ -61,7 +63,8 @@ def run(
 ) -> None:
     """Open a model on the processor in another process, self-test and all.
 
-    What fails there in words fails here too, and is left to whoever opens it.
+    What the runtime refuses there is not tried here: what it reads of a damaged network, and with what end, may differ
+    from one process to the next.
 
     Parameters
     ----------
@@ -70,21 +73,26 @@ def run(
 
     Raises
     ------
+    BundleError, RuntimeUnavailable
+        As :func:`edge.model.open_model` does, but for other decisions than where it was made: to see which is harmless.
     SelfTestFailed
         When that process crashes or hangs.
     """
     settings = [execution.runtime or "", str(execution.threads), str(execution.batch)]
     tried = apart.run("edge.model.trial", [str(path.absolute()), kind or "", *settings, *trusted_keys], TIMEOUT_S)
-    if tried.is_abrupt:
+    if tried.problem:
         raise SelfTestFailed(
             f"bundle {path}",
             f"a process that tried its {kind + ' ' if kind else ''}network {tried.problem}",
             "Do not use it on this device; try another runtime, or convert it again",
         )
+    if tried.output:
+        name, *said = msgspec.json.decode(tried.output, type=tuple[str, str, str, str])
+        raise getattr(errors, name)(*said)
 
 
 def main() -> None:
-    """Open the model that the arguments name."""
+    """Open the model that the arguments name; write its refusal, if any, as JSON."""
     # A crash is nothing unexpected here; a core dump of it would fill the card.
     with suppress(OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -92,8 +100,13 @@ def main() -> None:
     faulthandler.dump_traceback_later(2 * TIMEOUT_S, exit=True)
     path, kind, runtime, threads, batch, *keys = sys.argv[1:]
     execution = Execution(runtime or None, int(threads), int(batch))
-    with suppress(WbcError):
+    try:
         open_model(Path(path), kind=cast("Kind", kind) or None, execution=execution, trusted_keys=keys)
+    except SelfTestFailed:
+        return
+    except WbcError as error:
+        said = (type(error).__name__, error.what, error.why, error.remedy)
+        sys.stdout.buffer.write(msgspec.json.encode([text.encode("utf-8", "replace").decode() for text in said]))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import handmade
 import pytest
 
 from edge import apart
-from edge.errors import SelfTestFailed
+from edge.errors import BundleCorrupt, BundleUntrusted, SelfTestFailed
 from edge.model import bundle, shelf, trial
 from edge.model.description import Kind
 
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
 MakesBundles = Callable[[Kind, Callable[[int], bytes]], Path]
 
 
@@ -57,11 +59,28 @@ def test_a_file_that_somebody_laid_into_the_folder_is_not_known(tmp_path: Path, 
     assert not shelf.is_known(tmp_path / "nowhere" / name, tmp_path / "nowhere")
 
 
-def test_what_is_refused_in_words_is_left_to_whoever_opens_it(tmp_path: Path) -> None:
+def test_what_is_refused_there_is_refused_here_by_the_same_error(tmp_path: Path) -> None:
     torn = tmp_path / "torn.wbc"
     torn.write_bytes(b"torn")
-    trial.run(torn)
+    with pytest.raises(BundleCorrupt) as refused:
+        bundle.read(torn)
+    with pytest.raises(BundleCorrupt) as tried:
+        trial.run(torn)
+    assert str(tried.value) == str(refused.value)
 
 
 def test_a_network_that_nobody_trusted_signed_is_not_run_even_there(of_bright_tiles: MakesBundles) -> None:
-    trial.run(of_bright_tiles("float32", handmade.that_crashes), trusted_keys=["ssh-ed25519 AAAA"])
+    with pytest.raises(BundleUntrusted):
+        trial.run(of_bright_tiles("float32", handmade.that_crashes), trusted_keys=[KEY])
+
+
+def test_a_network_that_only_decides_otherwise_is_left_to_whoever_opens_it(
+    of_bright_tiles: MakesBundles, tmp_path: Path
+) -> None:
+    made = bundle.read(of_bright_tiles("float32", handmade.that_says_no_numbers))
+    wrong = {"float32": made.selftest_logits["float32"] + 1}
+    other = bundle.write(replace(made, selftest_logits=wrong), tmp_path / "other.wbc").path
+    assert other is not None
+    trial.run(other)
+    with pytest.raises(SelfTestFailed, match="its self-test differs"):
+        trial.open_known(other, tmp_path)
