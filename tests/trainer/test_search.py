@@ -118,6 +118,17 @@ def test_a_trial_that_was_stopped_counts_as_none(manifest_file, tmp_path, quick_
     assert [trial.state.name for trial in study.get_trials()] == ["COMPLETE", "FAIL", "COMPLETE"]
 
 
+def test_network_watched_groups_precision_and_devices_are_those_of_fit(manifest_file, tmp_path, measured):
+    chosen = ["--network", "cell-dense-light", "--stop-on", "violet-MM-0", "--precision", "mixed_bfloat16"]
+    asked = ["search", str(manifest_file), "--out", str(tmp_path), "--folds", "2", "--trials", "1", *chosen]
+    assert CliRunner().invoke(main, asked).exit_code == 0
+    ((tried, _),) = measured
+    assert (tried.network, tried.stop_on, tried.precision) == ("cell-dense-light", ("violet-MM-0",), "mixed_bfloat16")
+    refused = CliRunner().invoke(main, [*asked, "--devices", "2"])
+    assert refused.exit_code == 2
+    assert "under jax only" in refused.stderr
+
+
 def test_the_test_part_is_not_looked_at(manifest_file, tmp_path, quick_training, measured):
     search.search([manifest_file], tmp_path, quick_training, trials=1, folds=2, hold_out=["violet-MM-0"])
     assert all("violet-MM-0" not in groups for _, groups in measured)

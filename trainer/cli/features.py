@@ -10,6 +10,7 @@ import click
 
 from edge.cli.options import json_option
 from edge.cli.output import say, write, write_json
+from trainer.cli.options import relabel_option
 
 SHOWN = 10
 
@@ -36,6 +37,7 @@ into any test made from it.
     required=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
 )
+@relabel_option
 @click.option("--best", type=click.IntRange(1), help="Features kept.  [default: all]")
 @click.option("--size", "side_px", default=96, show_default=True, type=click.IntRange(48, 512), help="Side, pixels.")
 @click.option(
@@ -48,6 +50,7 @@ def command(
     best: int | None,
     side_px: int,
     um_per_px: float | None,
+    relabel: dict[str, str],
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -59,7 +62,7 @@ def command(
     from trainer import manifest
     from trainer.paper import features, fields, selection
 
-    sources = manifest.read(manifests)
+    sources = manifest.read(manifests, relabel)
     pictures = fields.read(sources, manifest.classes(sources), side_px, um_per_px)
     for line in pictures.unreadable:
         say(f"left out: {line}")

@@ -15,7 +15,7 @@ from edge.cli.options import Number, json_option
 from edge.cli.output import say, write, write_json
 from edge.cli.program import only_our_lines
 from trainer import backend
-from trainer.cli.options import relabel_option
+from trainer.cli.options import devices_option, network_option, precision_option, relabel_option, stop_on_option
 
 EXAMPLES = """
 \b
@@ -49,7 +49,7 @@ A manifest is a CSV file in UTF-8 with a row a field and the columns
     help="JSON file of settings, as `trainer search` writes it; options that are given go before it.",
 )
 @click.option("--name", default="model", show_default=True, help="Name of the model.")
-@click.option("--network", default="cell-dense", show_default=True, help="Or cell-dense-light: half the time.")
+@network_option
 @relabel_option
 @click.option("--hold-out", multiple=True, metavar="GROUP|LAB", help="Neither train nor calibrate on it; repeatable.")
 @click.option("--folds", default=3, show_default=True, type=click.IntRange(2), help="Folds of the cross-validation.")
@@ -69,12 +69,7 @@ A manifest is a CSV file in UTF-8 with a row a field and the columns
     type=Number(0, 1, min_open=True),
     help="Highest rate of the schedule.",
 )
-@click.option(
-    "--stop-on",
-    multiple=True,
-    metavar="GROUP|LAB",
-    help="Do not train on it but watch it, and keep the epoch that does best on it; repeatable.",
-)
+@stop_on_option
 @click.option(
     "--background-class",
     default="normal",
@@ -91,20 +86,8 @@ A manifest is a CSV file in UTF-8 with a row a field and the columns
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of weights, batches and augmentation."
 )
-@click.option(
-    "--precision",
-    default="float32",
-    show_default=True,
-    type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]),
-    help="Of the activations while training; 16 bits are for GPUs.",
-)
-@click.option(
-    "--devices",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Accelerators that share a batch; needs jax.",
-)
+@precision_option
+@devices_option
 @click.option("--licence", default="not stated", show_default=True, help="What the network may be used for.")
 @click.option("--data", multiple=True, metavar="TEXT", help="A data set and its licence, for the card; repeatable.")
 @click.option("--verbose", is_flag=True, help="Show what TensorFlow says.")

@@ -18,3 +18,27 @@ relabel_option = click.option(
     "--relabel", multiple=True, metavar="OLD=NEW", callback=_by_old_name, help="Rename a label; repeatable."
 )
 """``--relabel``: the command is given new names by the old ones."""
+
+network_option = click.option(
+    "--network", default="cell-dense", show_default=True, help="Or cell-dense-light: half the time."
+)
+stop_on_option = click.option(
+    "--stop-on",
+    multiple=True,
+    metavar="GROUP|LAB",
+    help="Do not train on it but watch it, and keep the epoch that does best on it; repeatable.",
+)
+precision_option = click.option(
+    "--precision",
+    default="float32",
+    show_default=True,
+    type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]),
+    help="Of the activations while training; 16 bits are for GPUs.",
+)
+devices_option = click.option(
+    "--devices",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Accelerators that share a batch; needs jax.",
+)

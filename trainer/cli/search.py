@@ -13,7 +13,7 @@ from edge.cli.options import json_option
 from edge.cli.output import say, write, write_json
 from edge.cli.program import only_our_lines
 from trainer import backend
-from trainer.cli.options import relabel_option
+from trainer.cli.options import devices_option, network_option, precision_option, relabel_option, stop_on_option
 
 EXAMPLES = """
 \b
@@ -29,8 +29,10 @@ Examples:
 @click.option(
     "--trials", default=20, show_default=True, type=click.IntRange(1), help="In all, earlier, failed ones too."
 )
+@network_option
 @relabel_option
 @click.option("--hold-out", multiple=True, metavar="GROUP|LAB", help="The test part, not looked at; repeatable.")
+@stop_on_option
 @click.option("--folds", default=3, show_default=True, type=click.IntRange(2), help="Folds of each trial.")
 @click.option("--steps", default=400, show_default=True, type=click.IntRange(1), help="Optimizer steps of a network.")
 @click.option("--batch", default=64, show_default=True, type=click.IntRange(2), help="Tiles a step.")
@@ -38,6 +40,8 @@ Examples:
 @click.option("--um-per-px", default=0.5, show_default=True, type=float, help="Scale of the model.")
 @click.option("--simulate", default=0, show_default=True, type=click.IntRange(0), help="As of `trainer fit`.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of search and networks.")
+@precision_option
+@devices_option
 @click.option("--verbose", is_flag=True, help="Show what TensorFlow says.")
 @json_option
 def command(

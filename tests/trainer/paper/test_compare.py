@@ -289,3 +289,13 @@ def test_features_are_ranked_and_written(manifest_file, tmp_path):
     assert len(rows) == 24
     shown = told("features", manifest_file, "--size", 48)
     assert shown.stdout.splitlines()[0].split()[0] == ranked[0]["feature"]
+
+
+def test_labels_are_renamed_before_features_are_ranked(manifest_file, tmp_path):
+    out = tmp_path / "features.csv"
+    result = told("features", manifest_file, "--size", 48, "--best", 1, "--relabel", "MM=myeloma", "--out", out)
+    assert result.exit_code == 0, result.stderr
+    with out.open() as stream:
+        labels = {row["label"] for row in csv.DictReader(stream)}
+    assert "myeloma" in labels
+    assert "MM" not in labels
