@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from edge import durable
 from edge.errors import OutputError
-from trainer import dataset, figures, split
+from trainer import dataset, figures, folder, split
 from trainer.dataset import Dataset
 from trainer.errors import DataError, TrainingFailed
 from trainer.learning import Surroundings, shared
@@ -108,10 +108,9 @@ def search(
     split.require_watched(sources, parts, settings.stop_on)
     found = dataset.prepare(sources, parts, settings, progress)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        _require_whole(out)
-        study = _study(out, found, parts, settings)
-        with shared(settings.devices):
+        with folder.writing(out), folder.made(out), shared(settings.devices):
+            _require_whole(out)
+            study = _study(out, found, parts, settings)
             while (done := _done(study)) < trials:
                 progress("trials", done, trials)
                 trial = study.ask()
@@ -122,10 +121,6 @@ def search(
                     # Not failed: the sampler keeps away from what was pruned, and forgets what failed.
                     study.tell(trial, state=TrialState.PRUNED)
                 _write_best(out, study, settings)
-    except OSError as error:
-        raise OutputError(
-            f"folder {out}", error.strerror or str(error), "Free some space, or choose another"
-        ) from error
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
         # Optuna says something of its own, and SQLite's reason stands behind it.
         said = str(error.__cause__ or error).splitlines()[0]

@@ -7,8 +7,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import OutputError
 from edge.model import run as _run
 from edge.model.description import Tiling, Training
 from edge.model.run import Run
-from trainer import calibrate, card, controls, dataset, evaluate, figures, provenance, report, simulated, split
+from trainer import calibrate, card, controls, dataset, evaluate, figures, folder, provenance, report, simulated, split
 from trainer.cells import Cells
 from trainer.checkpoint import Checkpoints
 from trainer.data import duplicates
@@ -101,8 +99,21 @@ def fit(
     laboratories = split.by_laboratory([source for source in sources if source.group in parts.training])
     left_out = [groups for _, groups in laboratories] if leave_out_laboratories else []
     split.require_watched(sources, parts, settings.stop_on, left_out)
-    with _writing(out):
-        out.mkdir(parents=True, exist_ok=True)
+    with folder.made(out):
+        return _fit(sources, parts, out, settings, licence, data, leave_out_laboratories, progress)
+
+
+def _fit(
+    sources: Sequence[LabelledField],
+    parts: split.Parts,
+    out: Path,
+    settings: Settings,
+    licence: str,
+    data: Sequence[str],
+    leave_out_laboratories: bool,
+    progress: Callable[[str, int, int], None],
+) -> Run:
+    with folder.writing(out):
         (out / _run.DESCRIPTION).unlink(missing_ok=True)
         # Whether anything can be written there shows now or after hours of training.
         tempfile.TemporaryFile(dir=out).close()
@@ -118,7 +129,7 @@ def fit(
     with shared(settings.devices):
         run, told, network, material, arrays = _learn(found, settings, around, licence, data, leave_out_laboratories)
     told["on_both_sides_of_the_split"] = parted
-    with _writing(out):
+    with folder.writing(out):
         network.save(out / _run.NETWORK)
         for name, array in arrays.items():
             np.save(out / name, array, allow_pickle=False)
@@ -239,16 +250,6 @@ def _of_network(judged: Judged, settings: Settings) -> dict[str, Any]:
     """Measure a network without a decision: the shares of its tiles are its probabilities."""
     cells = np.array([evidence.cells for evidence in judged.evidence])
     return figures.plain(cells / cells.sum(axis=1, keepdims=True), judged, settings.seed)
-
-
-@contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"folder {out}", error.strerror or str(error), "Free some space, or choose another"
-        ) from error
 
 
 def _arrays(training: Cells, test: Cells, settings: Settings) -> dict[str, NDArray[Any]]:

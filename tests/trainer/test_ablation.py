@@ -19,7 +19,7 @@ from trainer.ablation.ablate import TABLE, ablate
 from trainer.ablation.measured import AS_THEY_ARE, RESTAINED, Figure, Measured
 from trainer.ablation.variants import GIVEN, lineup
 from trainer.cli import main
-from trainer.errors import DataError
+from trainer.errors import DataError, TrainingFailed
 from trainer.evaluate import Judged
 from trainer.figures import Decided
 from trainer.settings import Settings
@@ -134,6 +134,76 @@ def test_rows_of_other_seeds_and_of_early_stopping_stay_in_the_table(
     assert untrained == [GIVEN, "seed-2", "stopped-early", "no-gray"]
     table_ = (tmp_path / TABLE).read_text()
     assert table_.count("| as given, seed 2 | ") == table_.count("| stopped early on purple-ALL-0 | ") == 2
+
+
+@pytest.fixture
+def trained_once(monkeypatch):
+    """Let all variants have the networks of the first."""
+    validate, kept = ablation.cross_validate, []
+
+    def first(*rest):
+        kept[:] = kept or [validate(*rest)]
+        return kept[0]
+
+    monkeypatch.setattr(ablation, "cross_validate", first)
+
+
+@pytest.fixture
+def diverging(monkeypatch, trained_once):
+    """Let the loss of networks that are never shown tiles without colour be no number; list what was tried."""
+    tried, judged = [], ablation.cross_validate
+
+    def validate(cells, always, folds, empty, settings, around):
+        tried.append(settings)
+        if settings.augmentation.gray == 0:
+            raise TrainingFailed("fold 1 of 2, step 7", "the loss is nan, on cells of a|b.png")
+        return judged(cells, always, folds, empty, settings, around)
+
+    monkeypatch.setattr(ablation, "cross_validate", validate)
+    return tried
+
+
+def test_a_variant_that_fails_stands_in_the_table_with_its_reason_and_the_others_go_on(
+    manifest_file, tmp_path, quick_training, diverging
+):
+    chosen = {"chosen": ["no-gray", "no-zoom"], "folds": 2}
+    given, failed, other = ablate([manifest_file], tmp_path, quick_training, **chosen)
+    why = "fold 1 of 2, step 7: the loss is nan, on cells of a|b.png"
+    assert (failed.variant, failed.why) == ("no-gray", why)
+    assert (given.variant, other.variant) == (GIVEN, "no-zoom")
+    written = (tmp_path / TABLE).read_text()
+    assert (
+        written.count(
+            "| without loss of colour | failed: fold 1 of 2, step 7: the loss is nan, on cells of a\\|b.png |"
+        )
+        == 2
+    )
+    columns = {row.replace("\\|", "").count("|") for row in written.splitlines() if row.startswith("| ")}
+    assert len(columns) == 1
+    # Asked again it is not tried once more, and stays in the table.
+    assert ablate([manifest_file], tmp_path, quick_training, chosen=["no-zoom"], folds=2) == [given, failed, other]
+    assert len(diverging) == 3
+
+
+def test_a_recipe_that_cannot_be_trained_has_nothing_to_compare_with(
+    manifest_file, tmp_path, quick_training, diverging
+):
+    recipe = replace(quick_training, augmentation=replace(quick_training.augmentation, gray=0.0))
+    with pytest.raises(TrainingFailed, match="step 7"):
+        ablate([manifest_file], tmp_path / "out", recipe, chosen=["no-zoom"], folds=2)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_variant_whose_fields_have_no_loss_failed(manifest_file, tmp_path, quick_training, trained_once, monkeypatch):
+    measure = measured.of_validated
+
+    def immeasurable(name, *rest):
+        found = measure(name, *rest)
+        return found if name == GIVEN else msgspec.structs.replace(found, loss=float("nan"))
+
+    monkeypatch.setattr(measured, "of_validated", immeasurable)
+    _, failed = ablate([manifest_file], tmp_path, quick_training, chosen=["no-zoom"], folds=2)
+    assert "the loss of held-out fields is nan" in failed.why
 
 
 def test_a_seed_that_is_named_is_measured_once_whatever_is_chosen(manifest_file, tmp_path, quick_training, untrained):

@@ -6,28 +6,32 @@ that was stopped goes on; the table is made from these files.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from edge import durable
-from edge.errors import ConfigurationError, OutputError
-from trainer import dataset, provenance, split
+from edge.errors import ConfigurationError
+from trainer import dataset, folder, provenance, split
 from trainer.ablation import measured, morphology, table
-from trainer.ablation.measured import Measured
+from trainer.ablation.measured import Failed, Measured
 from trainer.ablation.morphology import READERS, Reader, Shapes
-from trainer.ablation.variants import STOPPED, Variant, lineup, seeded
+from trainer.ablation.variants import GIVEN, STOPPED, Variant, lineup, seeded
 from trainer.checkpoint import Checkpoints
 from trainer.dataset import Dataset
-from trainer.errors import DataError
+from trainer.errors import DataError, TrainingFailed
 from trainer.learning import Surroundings, shared
 from trainer.settings import Settings
 from trainer.validation import cross_validate
 
 TABLE = "table.md"
+
+_Outcome = TypeVar("_Outcome", Measured, Failed)
 
 
 def ablate(
@@ -42,7 +46,7 @@ def ablate(
     hold_out: Sequence[str] = (),
     folds: int = 3,
     progress: Callable[[str, int, int], None] = lambda *_: None,
-) -> list[Measured]:
+) -> list[Measured | Failed]:
     """Cross-validate variants of a recipe by the same folds, as the fields are and restained.
 
     Parameters
@@ -71,8 +75,9 @@ def ablate(
 
     Returns
     -------
-    list of Measured
-        The given recipe first. ``table.md`` in the folder has them all.
+    list of Measured or Failed
+        The given recipe first, then what else could be trained, and what could not. ``table.md`` in the folder has
+        them all.
 
     Raises
     ------
@@ -80,6 +85,8 @@ def ablate(
         When there is no such variant.
     DataError
         When the data cannot be trained on, or the folder holds an ablation of other data, folds, settings or software.
+    TrainingFailed
+        When the given recipe cannot be trained: there is nothing to compare with.
     OutputError
         When the folder cannot be written.
     """
@@ -89,27 +96,24 @@ def ablate(
         split.require_watched(sources, parts, variant.change(settings).stop_on)
     found = dataset.prepare(sources, parts, settings, progress)
     shapes = cache(lambda: morphology.measure(found, settings, progress))
-    done: list[Measured] = []
+    done: list[Measured | Failed] = []
 
-    def measure(name: str, key: str, how: Callable[[], Measured]) -> None:
-        done.append(_kept(_place(out, name), key, how))
+    def measure(name: str, key: str, how: Callable[[], Measured | Failed]) -> None:
+        done.append(_kept(out, name, key, how))
         durable.write(out / TABLE, table.write(done).encode())
 
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    with folder.writing(out), folder.made(out):
         with shared(settings.devices):
             for variant in variants:
                 key = provenance.key(found, variant.change(settings))
                 checkpoints = Checkpoints(out, key)
                 measure(variant.name, key, partial(_train, variant, key, found, settings, checkpoints, progress))
+        given = done[0]
+        assert isinstance(given, Measured)  # for the type checker: where it fails there is nothing to compare with
         for reader in readers:
-            measure(reader.name, done[0].key, partial(_read, reader, done[0], shapes))
+            measure(reader.name, given.key, partial(_read, reader, given, shapes))
         # Not before: those of a variant that was stopped lie beside those of the finished ones.
         checkpoints.clear()
-    except OSError as error:
-        raise OutputError(
-            f"folder {out}", error.strerror or str(error), "Free some space, or choose another"
-        ) from error
     return done
 
 
@@ -117,9 +121,10 @@ def _choose(
     settings: Settings, seeds: Sequence[int], stop_on: Sequence[str], chosen: Sequence[str], out: Path
 ) -> tuple[list[Variant], list[Reader]]:
     # What was measured by an earlier call stays in the table.
-    before = [int(named[1]) for path in out.glob("*.json") if (named := re.fullmatch(seeded(r"(\d+)"), path.stem))]
+    files = [path.name.partition(".")[0] for path in out.glob("*.json")]
+    before = [int(named[1]) for name in files if (named := re.fullmatch(seeded(r"(\d+)"), name))]
     if not stop_on and _place(out, STOPPED).exists():
-        stop_on = _read_kept(_place(out, STOPPED)).settings.stop_on
+        stop_on = _read_kept(_place(out, STOPPED), Measured).settings.stop_on
     again = list(dict.fromkeys(seed for seed in (*seeds, *sorted(before)) if seed != settings.seed))
     given, *others = lineup(again or [settings.seed + 1], stop_on)
     names = [variant.name for variant in (given, *others)] + [reader.name for reader in READERS]
@@ -128,7 +133,7 @@ def _choose(
     asked = {*chosen, *map(seeded, seeds)}
 
     def wanted(name: str) -> bool:
-        return not chosen or name in asked or _place(out, name).exists()
+        return not chosen or name in asked or _place(out, name).exists() or _place_of_failure(out, name).exists()
 
     # What the given recipe does not have cannot be taken away.
     changed = [variant for variant in others if variant.change(settings) != settings]
@@ -140,21 +145,29 @@ def _place(out: Path, name: str) -> Path:
     return out / f"{name}.json"
 
 
-def _kept(place: Path, key: str, measure: Callable[[], Measured]) -> Measured:
-    """Read what was measured before, or measure and keep it."""
-    if not place.exists():
-        result = measure()
-        durable.write(place, msgspec.json.encode(result))
-        return result
-    kept = _read_kept(place)
+def _place_of_failure(out: Path, name: str) -> Path:
+    return out / f"{name}.failed.json"
+
+
+def _kept(out: Path, name: str, key: str, measure: Callable[[], Measured | Failed]) -> Measured | Failed:
+    """Read what came of a variant before, or measure and keep it."""
+    kept: Measured | Failed
+    if (place := _place(out, name)).exists():
+        kept = _read_kept(place, Measured)
+    elif (place := _place_of_failure(out, name)).exists():
+        kept = _read_kept(place, Failed)
+    else:
+        kept = measure()
+        place = _place_of_failure(out, name) if isinstance(kept, Failed) else _place(out, name)
+        durable.write(place, msgspec.json.encode(kept))
     if kept.key != key:
         raise DataError(f"ablation {place}", "is of other data, folds, settings or software", "Choose another --out")
     return kept
 
 
-def _read_kept(place: Path) -> Measured:
+def _read_kept(place: Path, kind: type[_Outcome]) -> _Outcome:
     try:
-        return msgspec.json.decode(place.read_bytes(), type=Measured)
+        return msgspec.json.decode(place.read_bytes(), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"ablation {place}", f"is damaged: {error}", "Remove that file") from error
 
@@ -166,14 +179,22 @@ def _train(
     given: Settings,
     checkpoints: Checkpoints,
     progress: Callable[[str, int, int], None],
-) -> Measured:
+) -> Measured | Failed:
     settings = variant.change(given)
     around = Surroundings(lambda stage, done, of: progress(f"{variant.title}, {stage}", done, of), checkpoints)
     # The drawn fields are those of the given recipe: a variant has them or has them not.
     used = ~found.always | (settings.simulate > 0)
     cells, always = found.training.where(used), found.always[used]
-    validated = cross_validate(cells, always, found.folds, found.empty, settings, around)
-    return measured.of_validated(variant.name, variant.title, key, settings, validated)
+    try:
+        validated = cross_validate(cells, always, found.folds, found.empty, settings, around)
+        result = measured.of_validated(variant.name, variant.title, key, settings, validated)
+        if not math.isfinite(result.loss):
+            raise TrainingFailed("the cross-validation", f"the loss of held-out fields is {result.loss}")
+    except TrainingFailed as error:
+        if variant.name == GIVEN:
+            raise
+        return Failed(variant=variant.name, title=variant.title, key=key, why=str(error))
+    return result
 
 
 def _read(reader: Reader, given: Measured, shapes: Callable[[], Shapes]) -> Measured:

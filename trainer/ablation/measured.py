@@ -86,6 +86,23 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     fields: tuple[FieldSeen, ...]
 
 
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """A variant that could not be trained.
+
+    Attributes
+    ----------
+    variant, title, key : str
+        As of :class:`Measured`.
+    why : str
+        What its training failed of.
+    """
+
+    variant: str
+    title: str
+    key: str
+    why: str
+
+
 def of_validated(name: str, title: str, key: str, settings: Settings, validated: Validated) -> Measured:
     """Measure what the networks of a cross-validation say.
 

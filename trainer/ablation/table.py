@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trainer.ablation.measured import Figure, Measured
+from trainer.ablation.measured import Failed, Figure, Measured
 
 BOTH = "log loss, both"
 
@@ -12,13 +12,13 @@ _NO_SHARES = ("AUROC", "log loss", "calibration error")
 """Figures that are no shares: three decimals instead of percent."""
 
 
-def write(measured: Sequence[Measured]) -> str:
+def write(measured: Sequence[Measured | Failed]) -> str:
     """Write a table for each look: a row a variant, beside each figure how far it is from the first variant's.
 
     Parameters
     ----------
-    measured : sequence of Measured
-        The given recipe first.
+    measured : sequence of Measured or Failed
+        The given recipe first; of those that could not be trained there is the reason in place of figures.
 
     Returns
     -------
@@ -26,12 +26,17 @@ def write(measured: Sequence[Measured]) -> str:
         Markdown.
     """
     given = measured[0]
+    assert isinstance(given, Measured)  # for the type checker
     lines: list[str] = []
     for look, figures in given.looks.items():
         columns = ["variant", *figures, BOTH]
         lines += [f"Fields {look}:", "", _row(columns), _row(["---"] * len(columns))]
         own = {**figures, BOTH: Figure(value=given.loss)}
         for each in measured:
+            if isinstance(each, Failed):
+                why = each.why.replace("|", "\\|")
+                lines.append(_row([each.title, f"failed: {why}", *[""] * (len(own) - 1)]))
+                continue
             found = {**each.looks[look], BOTH: Figure(value=each.loss)}
             cells = [_cell(name, found[name], None if each is given else own[name]) for name in own]
             lines.append(_row([each.title, *cells]))

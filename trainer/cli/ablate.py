@@ -72,7 +72,8 @@ def command(
     """Cross-validate variants of a recipe on MANIFESTS, each with one thing changed, by the same folds.
 
     A laboratory's only group falls into one fold: its network never saw that laboratory. Fields are judged as they are
-    and in stains of other laboratories. An ablation that was stopped goes on when the same command is given again.
+    and in stains of other laboratories. A variant whose training fails stands in the table with its reason, and the
+    others go on. An ablation that was stopped goes on when the same command is given again.
     """
     outside = {name: options.pop(name) for name in ("hold_out", "stop_on", "folds")}
     backend.require()
@@ -80,6 +81,7 @@ def command(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with only_our_lines(verbose) as terminal:
         from trainer.ablation.ablate import TABLE, ablate
+        from trainer.ablation.measured import Failed
         from trainer.progress import shown
         from trainer.settings import Settings, read
 
@@ -104,6 +106,9 @@ def command(
             )
     if as_json:
         for each in found:
+            if isinstance(each, Failed):
+                write_json({"variant": each.variant, "title": each.title, "failed": each.why})
+                continue
             told = {"variant": each.variant, "title": each.title, "loss": each.loss}
             write_json({**told, "looks": msgspec.to_builtins(each.looks)})
     else:

@@ -6,7 +6,6 @@ import datetime
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import product
@@ -17,8 +16,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import ConfigurationError, OutputError
-from trainer import manifest
+from edge.errors import ConfigurationError
+from trainer import folder, manifest
 from trainer.errors import DataError
 from trainer.paper import augmentation, fields, figures, lines, lineup, parts, tables
 from trainer.paper.controls import CONTROLS, shuffled
@@ -117,8 +116,18 @@ def compare(
         settings.weights,
         settings.seed,
     )
-    with _writing(out):
-        (out / PARTS).mkdir(parents=True, exist_ok=True)
+    with folder.made(out / PARTS):
+        return _compare(asked, made, out, settings, progress)
+
+
+def _compare(
+    asked: Sequence[tuple[list[manifest.LabelledField], list[Task]]],
+    made: Mapping[str, System],
+    out: Path,
+    settings: Settings,
+    progress: Progress,
+) -> Comparison:
+    with folder.writing(out):
         (out / COMPARISON).unlink(missing_ok=True)
     read = [_read(sources, tasks, settings, progress) for sources, tasks in asked]
     contenders = [_Contender(name, system) for name, system in made.items()]
@@ -135,7 +144,7 @@ def compare(
         rows=[lines.row(outcome, settings.seed) for outcome in _in_order(outcomes, tasks, settings)],
         inflation=lines.inflation(outcomes, settings.seed),
     )
-    with _writing(out):
+    with folder.writing(out):
         pictures = figures.draw(outcomes, out / "figures", settings.seed)
         (out / "table2.csv").write_text(tables.table2_csv(found), encoding="utf-8")
         (out / "table3.csv").write_text(tables.table3_csv(found), encoding="utf-8")
@@ -240,7 +249,7 @@ def _outcomes(
             if part is None:
                 tell = partial(_tell, progress, stage, done, len(steps))
                 part = parts.fit(key, system, inputs()[job.rows], labels, job.pictures, dealt, settings.seed, tell)
-                with _writing(out):
+                with folder.writing(out):
                     parts.keep(part, path)
             progress(stage, _FINE * (done + 1), _FINE * len(steps))
             tested = np.array(part.tested)
@@ -261,13 +270,3 @@ def _outcomes(
 
 def _tell(progress: Progress, stage: str, done: int, of: int, share: float) -> None:
     progress(stage, round(_FINE * (done + share)), _FINE * of)
-
-
-@contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"folder {out}", error.strerror or str(error), "Free some space, or choose another"
-        ) from error
