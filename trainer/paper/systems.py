@@ -298,6 +298,8 @@ def _train(
     seed: int,
     progress: Progress,
 ) -> tuple[float, ...]:
+    # Otherwise the first step makes its variables, and TensorFlow traces and compiles that step all over again.
+    network.optimizer.build(network.trainable_variables)
     chance = np.cumsum(1 / np.bincount(labels, minlength=classes)[labels])
     wanted = np.eye(classes, dtype=np.float32)
     losses = []
