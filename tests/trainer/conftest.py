@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tiny
 
 from edge.simulator import Smear, Stain, draw
 from trainer.cells import Cells
@@ -87,16 +88,8 @@ def make_cells():
 @pytest.fixture
 def quick_training(monkeypatch):
     """Choose a network that is trained in seconds."""
-    from keras import Input, Model, layers
-
     import trainer
     from trainer.networks import NETWORKS
 
-    def build(side_px, classes):
-        tiles = Input((side_px, side_px, 3))
-        x = layers.ReLU(6)(layers.BatchNormalization()(layers.Conv2D(6, 3, 4, use_bias=False)(tiles)))
-        embedding = layers.GlobalAveragePooling2D(name="embedding")(layers.DepthwiseConv2D(3)(x))
-        return Model(tiles, [layers.Dense(classes, name="logits")(layers.Dropout(0.2)(embedding)), embedding])
-
-    monkeypatch.setitem(NETWORKS, "tiny", build)
+    monkeypatch.setitem(NETWORKS, "tiny", tiny.build)
     return trainer.Settings(network="tiny", steps=1, batch=2, tile_px=32)

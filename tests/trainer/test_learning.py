@@ -279,22 +279,25 @@ def test_settings_survive_a_file_and_a_wrong_file_is_said(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-import trainer, trainer.settings
+import tiny, trainer, trainer.settings
+from trainer.networks import NETWORKS
 
+NETWORKS["tiny"] = tiny.build
 trainer.settings.EPOCH_STEPS = 2
 
 def progress(stage, done, of):
     if stage.startswith("fold 1") and done == 4:
         os.kill(os.getpid(), signal.SIGKILL)
 
-settings = trainer.Settings(steps=6, batch=2, tile_px=16)
+settings = trainer.Settings(network="tiny", steps=6, batch=2, tile_px=32)
 trainer.fit([Path(sys.argv[1])], Path(sys.argv[2]), settings, folds=2, progress=progress)
 """
 
 
-def test_a_run_that_was_killed_goes_on_at_the_epoch_it_had_reached(manifest_file, tmp_path, monkeypatch):
+def test_a_run_that_was_killed_goes_on_at_the_epoch_it_had_reached(manifest_file, tmp_path, three_epochs):
     command = [sys.executable, "-c", KILLED, str(manifest_file), str(tmp_path)]
-    killed = subprocess.run(command, capture_output=True, check=False)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run(command, capture_output=True, check=False, env=environment)
     assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / runs.DESCRIPTION).exists()
     steps = []
@@ -304,8 +307,7 @@ def test_a_run_that_was_killed_goes_on_at_the_epoch_it_had_reached(manifest_file
             steps.append((done, of))
             raise Stopped
 
-    monkeypatch.setattr(settings, "EPOCH_STEPS", 2)
     with pytest.raises(Stopped):
-        trainer.fit([manifest_file], tmp_path, Settings(steps=6, batch=2, tile_px=16), folds=2, progress=progress)
+        trainer.fit([manifest_file], tmp_path, replace(three_epochs, batch=2), folds=2, progress=progress)
     # Four steps were done, of which the two of the first epoch were kept.
     assert steps == [(3, 6)]
