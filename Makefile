@@ -8,6 +8,8 @@ SHELL := bash
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
+# Where Python is told to keep nothing that it compiled, each process that a test starts compiles the project anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # What the demo runs, such as DEMO="doctor".
 DEMO ?= capture --classify --camera sim --count 3
@@ -15,8 +17,9 @@ DEMO ?= capture --classify --camera sim --count 3
 # On Raspberry Pi OS picamera2 comes from apt; VENV_OPTIONS=--system-site-packages lets the environment see it.
 VENV_OPTIONS ?=
 
-# A test file stays on one core: its tests share what it loads.
-PYTEST_OPTIONS ?= -n 2 --dist loadfile
+# A test file stays on one core: its tests share what it loads. Those of trainer take longest and come first, so that no
+# long one is left to a single core at the end.
+PYTEST_OPTIONS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 # Where `make test-device` keeps the machines that it has made, and which of its tests it runs.
 BEDS ?= $(CURDIR)/.beds
@@ -37,6 +40,7 @@ NEWEST = $(lastword $(VERSIONS))
 WHOLE = $(addprefix .venvs/whole-,$(firstword $(filter-out 3.10,$(VERSIONS))))
 TFLITE = $(addprefix .venvs/tflite-,$(lastword $(filter 3.10 3.11,$(VERSIONS))))
 DEVICE = $(addprefix .venvs/device-,$(sort $(OLDEST) $(NEWEST)))
+NEWER = $(filter-out .venvs/device-$(OLDEST),$(DEVICE))
 
 
 .PHONY: help
@@ -53,13 +57,17 @@ install: .venv/installed ## Make .venv: what the device needs and nothing else
 .PHONY: workstation
 workstation: .venv-workstation/installed ## Make .venv-workstation: trainer and convert too
 
+# While the large environment is made and checked, which takes one core, a suite runs on the other.
 .PHONY: test
 test: ## Run the checks and every suite, the whole one last
 	$(if $(WHOLE),,@echo "skipped: the checks, trainer and convert; they need Python 3.11 to 3.13, here is $(VERSIONS)")
 	$(if $(TFLITE),,@echo "skipped: tflite-runtime; it needs Python 3.10 or 3.11, here is $(VERSIONS)")
-	$(MAKE) --no-print-directory --jobs=2 --output-sync $(addsuffix /locked,$(WHOLE) $(DEVICE) $(TFLITE))
-	$(MAKE) --no-print-directory --jobs=1 --keep-going $(if $(WHOLE),check) $(if $(TFLITE),test-tflite) test-edge \
-		$(if $(WHOLE),test-whole)
+	failed=0; \
+	$(MAKE) --no-print-directory --jobs=2 --output-sync --keep-going PYTEST_OPTIONS= \
+		$(if $(WHOLE),check) test-edge-$(OLDEST) $(if $(TFLITE),test-tflite) $(addsuffix /installed,$(NEWER)) || failed=1; \
+	$(MAKE) --no-print-directory --jobs=1 --keep-going $(NEWER:.venvs/device-%=test-edge-%) $(if $(WHOLE),test-whole) \
+		|| failed=1; \
+	exit $$failed
 
 .PHONY: check
 check: ## Check style, types and architecture
@@ -76,14 +84,15 @@ test-tflite: ## Run the tests of the tflite-runtime back end
 
 .PHONY: test-edge
 test-edge: ## Run the suite of edge on the oldest and the newest Python
-	$(call ready,$(DEVICE))
-	failed=0; for environment in $(DEVICE); do \
-		$$environment/bin/python -m pytest $(PYTEST_OPTIONS) tests/edge || failed=1; done; exit $$failed
+	$(MAKE) --no-print-directory --keep-going $(DEVICE:.venvs/device-%=test-edge-%)
+
+test-edge-%: .venvs/device-%/installed
+	.venvs/device-$*/bin/python -m pytest $(PYTEST_OPTIONS) tests/edge
 
 .PHONY: test-whole
 test-whole: ## Run the whole suite: edge, trainer and convert
 	$(call ready,$(WHOLE))
-	$(WHOLE)/bin/python -m pytest $(PYTEST_OPTIONS)
+	$(WHOLE)/bin/python -m pytest $(PYTEST_OPTIONS) tests/trainer tests
 
 .PHONY: test-device
 test-device: ## Try the service in a container, a virtual machine and an Arm tree; needs root and an hour
@@ -137,9 +146,12 @@ ready = @$(MAKE) --no-print-directory $(addsuffix /installed,$(or $(1),$(error N
 define environment
 	rm -rf $(@D)
 	$(1) -m venv $(VENV_OPTIONS) $(@D)
-	$(@D)/bin/python -m pip install --quiet --requirement $<
+	$(@D)/bin/python -m pip install --quiet $(COMPILE) --requirement $<
 	touch $@
 endef
+
+# Those of the tests compile what they import, when they import it: a third of what would be compiled beforehand.
+.venvs/%: COMPILE := --no-compile
 
 .venv/locked: requirements/device.txt
 	$(call environment,$(or $(PYTHON),$(call path_of,$(NEWEST))))
@@ -160,8 +172,9 @@ endef
 	$(call environment,$(call path_of,$(firstword $(filter-out 3.10,$(VERSIONS)))))
 	$(@D)/bin/python -m pip install --quiet $(BACKENDS)
 
+# One at a time: each writes wbc_edge.egg-info.
 %/installed: %/locked pyproject.toml
-	$(@D)/bin/python -m pip install --quiet --no-deps --editable .
+	flock Makefile $(@D)/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
 
