@@ -86,7 +86,9 @@ test-tflite: ## Run the tests of the tflite-runtime back end
 test-edge: ## Run the suite of edge on the oldest and the newest Python
 	$(MAKE) --no-print-directory --keep-going $(DEVICE:.venvs/device-%=test-edge-%)
 
-test-edge-%: .venvs/device-%/installed
+# Not by a prerequisite: `make --jobs` would make the environments of all goals before it runs a suite.
+test-edge-%:
+	$(call ready,.venvs/device-$*)
 	.venvs/device-$*/bin/python -m pytest $(PYTEST_OPTIONS) tests/edge
 
 .PHONY: test-whole
