@@ -174,9 +174,9 @@ endef
 	$(call environment,$(call path_of,$(firstword $(filter-out 3.10,$(VERSIONS)))))
 	$(@D)/bin/python -m pip install --quiet $(BACKENDS)
 
-# One at a time: each writes wbc_edge.egg-info.
+# One at a time, where that can be had: each writes wbc_edge.egg-info.
 %/installed: %/locked pyproject.toml
-	flock Makefile $(@D)/bin/python -m pip install --quiet --no-deps --editable .
+	$$(command -v flock >/dev/null && echo flock Makefile) $(@D)/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
 

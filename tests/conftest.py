@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,6 +21,11 @@ from hypothesis import settings
 # machines differ in speed and a slow one is not wrong.
 settings.register_profile("project", derandomize=True, deadline=None)
 settings.load_profile("project")
+
+
+def pytest_configure() -> None:
+    # A shell lets what it begins in the background ignore Ctrl-C, and so would all that the tests begin.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
