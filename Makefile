@@ -57,13 +57,13 @@ install: .venv/installed ## Make .venv: what the device needs and nothing else
 .PHONY: workstation
 workstation: .venv-workstation/installed ## Make .venv-workstation: trainer and convert too
 
-# While the large environment is made and checked, which takes one core, a suite runs on the other.
+# While the large environment is made and checked, which takes one core and waits much, a suite runs beside.
 .PHONY: test
 test: ## Run the checks and every suite, the whole one last
 	$(if $(WHOLE),,@echo "skipped: the checks, trainer and convert; they need Python 3.11 to 3.13, here is $(VERSIONS)")
 	$(if $(TFLITE),,@echo "skipped: tflite-runtime; it needs Python 3.10 or 3.11, here is $(VERSIONS)")
 	failed=0; \
-	$(MAKE) --no-print-directory --jobs=2 --output-sync --keep-going PYTEST_OPTIONS= \
+	$(MAKE) --no-print-directory --jobs=2 --output-sync --keep-going \
 		$(if $(WHOLE),check) test-edge-$(OLDEST) $(if $(TFLITE),test-tflite) $(addsuffix /installed,$(NEWER)) || failed=1; \
 	$(MAKE) --no-print-directory --jobs=1 --keep-going $(NEWER:.venvs/device-%=test-edge-%) $(if $(WHOLE),test-whole) \
 		|| failed=1; \
