@@ -148,7 +148,9 @@ class Models:
         model : Model
             By which.
         """
-        return self._uses.judging(model.bundle.identity)
+        assert model.bundle.path is not None  # for the type checker: it was read from a file
+        # As the store calls it, which is not its identity when somebody laid it into the folder.
+        return self._uses.judging(model.bundle.path.stem)
 
     def _tell(self) -> None:
         """Pass on what was found, but once: a degraded service opens its model again and again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -226,13 +227,30 @@ def test_the_last_one_is_used_whatever_became_of_it_and_so_is_one_that_is_wanted
     models: Models, die: Callable[[str, str], None], install: Callable[[str], str]
 ) -> None:
     for _ in range(3):
-        die("judging", models.open(Config()).model.bundle.identity)
+        assert models.open(Config()).name == "marrow"
+        die("judging", "marrow")
         die("loading", "marrow")
     assert models.open(Config()).name == "marrow"
     one = install("one")
     for _ in range(3):
         die("judging", one)
     assert models.open(Config(model=one)).model.bundle.identity == one
+
+
+@pytest.mark.parametrize("name", [None, "mine", "marrow"])
+def test_what_judges_is_counted_by_the_name_by_which_it_is_put_in_force(
+    models: Models, uses: Uses, store: Store, install: Callable[[str], str], name: str | None
+) -> None:
+    name = name or install("one")
+    store.folder.mkdir(exist_ok=True)
+    if name == "mine":
+        # Laid into the folder by hand.
+        shutil.copy(shelf.find(None), store.folder / "mine.wbc")
+        store.activate(name)
+    opened = models.open(Config())
+    with models.judging(opened.model):
+        assert (store.in_force, uses.unreturned(name)) == (name, 1)
+    assert uses.unreturned(name) == 0
 
 
 def test_where_nothing_can_be_counted_it_is_used_all_the_same(store: Store, tmp_path: Path) -> None:
