@@ -174,9 +174,11 @@ endef
 	$(call environment,$(call path_of,$(firstword $(filter-out 3.10,$(VERSIONS)))))
 	$(@D)/bin/python -m pip install --quiet $(BACKENDS)
 
-# One at a time, where that can be had: each writes wbc_edge.egg-info.
+# Each writes wbc_edge.egg-info; some systems have no flock.
+ONE_AT_A_TIME = $(shell command -v flock >/dev/null && echo flock Makefile)
+
 %/installed: %/locked pyproject.toml
-	$$(command -v flock >/dev/null && echo flock Makefile) $(@D)/bin/python -m pip install --quiet --no-deps --editable .
+	$(ONE_AT_A_TIME) $(@D)/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
 
