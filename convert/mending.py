@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert import activations, graph, tflite
+from convert import activations, graph, pooling, tflite
 from convert import network as _network
 from convert.activations import Chooser, Seen
 from convert.network import Network
@@ -180,7 +180,7 @@ def _quantized(
         # Its own interpreter keeps all tensors, and says that this takes memory.
         warnings.filterwarnings("ignore", ".*experimental_preserve_all_tensors", UserWarning)
         result = work.quantize(statistics, enable_progress_report=False).quantized_model
-    return bytes(result or b"")
+    return pooling.as_convolutions(bytes(result or b""))
 
 
 def _exactly(name: str) -> str:

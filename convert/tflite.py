@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert import graph
+from convert import graph, pooling
 from convert.errors import NetworkUnreadable, reason
 from convert.network import Network
 from edge.model.description import Kind
@@ -23,7 +23,7 @@ def convert(network: Network, kind: Kind, representative: NDArray[np.uint8]) -> 
 
     For int8 the representative dataset is shown with the darkest and the brightest tile there can be, so that the
     input's scale is 1 and its zero point -128: a byte becomes int8 by flipping its highest bit. Weights of
-    convolutions have a scale for each output channel.
+    convolutions have a scale for each output channel; average pooling is one of them (:mod:`convert.pooling`).
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def convert(network: Network, kind: Kind, representative: NDArray[np.uint8]) -> 
         except Exception as error:
             # ConverterError, and whatever else its many passes raise.
             raise _refusal(network, kind, error) from error
-    return converted
+    return pooling.as_convolutions(converted) if kind == "int8" else converted
 
 
 def _shown(representative: NDArray[np.uint8]) -> Iterator[list[NDArray[np.float32]]]:
