@@ -88,9 +88,9 @@ class Figures:
 
 
 def simulated_frame(size_px: tuple[int, int] = DEFAULT_SIZE_PX) -> Frame:
-    """Draw the field that is measured: a marrow full of cells, the same on every machine."""
+    """Draw the field that is measured: a marrow full of cells, the same on every machine; not a run's first frame."""
     smear = Smear(kind="ALL", size_px=size_px)
-    return Frame(draw(smear, 1).pixels, "bench", 0, smear.um_per_px, time.time(), time.monotonic())
+    return Frame(draw(smear, 1).pixels, "bench", 1, smear.um_per_px, time.time(), time.monotonic())
 
 
 def measure(frame: Frame, model: Model, folder: Path, *, threads: int = 1, repeats: int = 30) -> Figures:

@@ -78,11 +78,11 @@ def measure(frame: Frame) -> FrameResult:
 
 
 def _drift(frame: Frame, look: _Look) -> tuple[str, ...]:
-    """Say what is no longer as the camera was calibrated; of a field that shows anything."""
-    if frame.white is None or not look.quality.usable:
+    """Say what is no longer as the camera was calibrated, or as its user said; of a field that shows anything."""
+    if not look.quality.usable:
         return ()
-    found = illumination.drift(frame.white, look.field.exposure.glass)
-    # An objective is changed by hand: now and then is often enough, and costs a frame's time.
+    found = () if frame.white is None else illumination.drift(frame.white, look.field.exposure.glass)
+    # An objective is changed by hand, a pixel size given once: now and then is often enough, and costs a frame's time.
     if frame.sequence % _SCALE_EVERY == 0 and red_cells.are_odd(frame.pixels, frame.um_per_px):
         found = (*found, illumination.SCALE_DRIFTED)
     return found

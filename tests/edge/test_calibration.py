@@ -172,11 +172,12 @@ def test_drift_stands_among_a_frames_warnings(made: Calibration) -> None:
         assert not illumination.DRIFTS.intersection(classify(replace(frame, white=None), model).warnings)
 
 
-def test_another_objective_stands_among_the_warnings_now_and_then() -> None:
-    white = WhiteField((232.0, 232.0, 232.0), np.ones((18, 24, 3), np.float32))
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_another_objective_or_a_wrong_pixel_size_stands_among_the_warnings_now_and_then(calibrated: bool) -> None:
+    white = WhiteField((232.0, 232.0, 232.0), np.ones((18, 24, 3), np.float32)) if calibrated else None
     pixels = draw(Smear(kind="normal", size_px=(1280, 960), um_per_px=0.2), 1).pixels
     said = [
         measure(Frame(pixels, "f", number, um, 0, 0, white=white)).warnings
-        for number, um in ((0, 0.2), (64, 0.1), (1, 0.1))
+        for number, um in ((0, 0.2), (0, 0.1), (64, 0.1), (1, 0.1))
     ]
-    assert [illumination.SCALE_DRIFTED in warnings for warnings in said] == [False, True, False]
+    assert [illumination.SCALE_DRIFTED in warnings for warnings in said] == [False, True, True, False]
