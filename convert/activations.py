@@ -123,6 +123,31 @@ def observe(network: bytes, tiles: NDArray[np.uint8]) -> dict[str, Seen]:
     return {name: Seen(low[name], high[name], np.concatenate(parts[name]), ranks[name]) for name in parts}
 
 
+def largest(network: bytes, tiles: NDArray[np.uint8]) -> dict[int, NDArray[np.float32]]:
+    """Run a float network over tiles and keep how large each channel of its tensors gets.
+
+    Parameters
+    ----------
+    network : bytes
+        A ``.tflite`` with float input.
+    tiles : ndarray
+        Shape (n, tile, tile, 3), uint8.
+
+    Returns
+    -------
+    dict of int to ndarray
+        By the tensor's number; shape (channels,), float32, at least 0.
+    """
+    interpreter = _interpreter(network)
+    found: dict[int, NDArray[np.float32]] = {}
+    for tile in tiles:
+        for index, tensor in _run(interpreter, tile).items():
+            values = np.abs(np.atleast_1d(tensor.values))
+            high = values.reshape(-1, values.shape[-1]).max(axis=0)
+            found[index] = np.maximum(found[index], high) if index in found else high
+    return found
+
+
 def errors(exact: bytes, converted: bytes, tiles: NDArray[np.uint8]) -> tuple[LayerError, ...]:
     """Compare the activations of two types of a network, layer by layer.
 

@@ -192,7 +192,7 @@ def layers(network: bytes) -> tuple[Layer, ...]:
             continue
         operation = operation_name(model, operator)
         given = [unpacked.get(index, index) for index in operator.inputs if index >= 0]
-        constants = [index for index in given if _is_constant(model, graph.tensors[index])]
+        constants = [index for index in given if is_constant(model, graph.tensors[index])]
         known = () if operation in _WITHOUT_PARAMETERS else constants
         found.append(
             Layer(
@@ -253,13 +253,19 @@ def _unpacked_weights(model: Any) -> dict[int, int]:
         for operator in graph.operators
         if operation_name(model, operator) == "DEQUANTIZE"
         and len(operator.inputs)
-        and _is_constant(model, graph.tensors[operator.inputs[0]])
+        and is_constant(model, graph.tensors[operator.inputs[0]])
     }
 
 
-def _is_constant(model: Any, tensor: Any) -> bool:
+def is_constant(model: Any, tensor: Any) -> bool:
+    """Say whether a tensor holds what the file says, and is not computed."""
     data = model.buffers[tensor.buffer].data
     return data is not None and len(data) > 0
+
+
+def dtype_name(tensor: Any) -> str:
+    """Name the type of a tensor's values, such as ``float32``."""
+    return _dtype(tensor.type)
 
 
 def _shape(tensor: Any) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from edge.model.bundle import Bundle
 from edge.model.description import Description, Kind
 from edge.model.runtime import Outputs, Runtime
 from edge.model.signature import Signature
+from edge.verdict import softmax
 
 SELFTEST_TILES = 12
 """Number of tiles that a device proves each network on."""
@@ -189,11 +190,12 @@ class _Work:
         if refusal is None or not plan.mend:
             self.refusal = self.refusal or refusal
             return plain, ran
-        expected, _ = subject.network.run(subject.representative)
+        expected = softmax(subject.network.run(subject.representative)[0])
 
         def loss(network: bytes) -> float:
+            # Of probabilities, which are what a verdict adds up.
             logits = _runtime.load(network, subject.network.classes).run(subject.representative).logits
-            return float(np.square(logits - expected).mean())
+            return float(np.square(softmax(logits) - expected).mean())
 
         for attempt in mending.attempts(
             subject.network, exact, subject.representative, plan.mend, loss, self._progress

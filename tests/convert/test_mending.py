@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert import activations, mending, subject, tflite
+from convert import activations, graph, mending, subject, tflite
 from convert import network as networks
 from convert.activations import Seen
 from convert.errors import QuantizationRefused
@@ -59,9 +59,46 @@ def test_better_ranges_alone_do_not_mend_it_and_are_told(given, tmp_path):
     assert "is the first within the budget" not in told
 
 
+def test_it_is_mended_by_equalising_its_channels(given, tmp_path):
+    bundle, parity = quantize(given, tmp_path / "mobile.wbc", Plan())
+    *refused, taken = parity.tried
+    assert all(tried.refused for tried in refused)
+    assert taken.what.startswith("channels equalised, ")
+    assert "float32" not in taken.what
+    assert taken.figures.agreement >= 0.98
+    assert taken.what in bundle.card
+
+
+def test_weights_have_a_scale_for_each_output_channel_mended_too(given):
+    exact = tflite.convert(given.network, "float32", given.representative)
+    steps = ("calibration", "equalisation")
+    for attempt in mending.attempts(given.network, exact, given.representative, steps, lambda _: 0.0, lambda _: None):
+        model = graph.parse(attempt.network)
+        tensors = model.subgraphs[0].tensors
+        weights = [
+            tensors[operator.inputs[1]]
+            for operator in model.subgraphs[0].operators
+            if graph.operation_name(model, operator) in ("CONV_2D", "DEPTHWISE_CONV_2D")
+        ]
+        assert weights
+        for each in weights:
+            assert len(each.quantization.scale) == each.shape[each.quantization.quantizedDimension]
+
+
+def test_what_loses_least_is_tried_first(given):
+    exact = tflite.convert(given.network, "float32", given.representative)
+    losses = iter(range(100, 0, -1))
+    steps = ("calibration", "equalisation")
+    attempts = mending.attempts(
+        given.network, exact, given.representative, steps, lambda _: next(losses), lambda _: None
+    )
+    assert next(attempts).what == "channels equalised, ranges of least squared error"
+
+
 def test_it_is_mended_by_keeping_its_worst_layers(given, tmp_path):
     steps = []
-    bundle, parity = quantize(given, tmp_path / "mobile.wbc", Plan(), steps.append)
+    plan = Plan(mend=("calibration", "mixed"))
+    bundle, parity = quantize(given, tmp_path / "mobile.wbc", plan, steps.append)
     *refused, taken = parity.tried
     assert all(tried.refused for tried in refused)
     assert not taken.refused
