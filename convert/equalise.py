@@ -91,7 +91,11 @@ class _Channels:
         """Say how much the channels of each number can grow, at least 1, by the largest values of each activation."""
         found = np.full(self._count, np.inf, np.float32)
         for index, numbers in self.of.items():
-            seen = largest[index]
+            seen = largest.get(index)
+            if seen is None or seen.shape != numbers.shape:
+                # What has no name, or computes a shape.
+                np.minimum.at(found, numbers, 1)
+                continue
             reach = min(seen.max(), np.float32(_RELU6_REACH)) if index in self._bounded else seen.max()
             np.minimum.at(found, numbers, reach / np.maximum(seen, reach / _MOST_GROWTH + np.float32(1e-30)))
         found[list(self._fixed)] = 1
@@ -107,7 +111,7 @@ class _Channels:
         if name in _WEIGHTED and self._is_plain(operator):
             self.weighted.append(operator)
             self._begin([made])
-        elif name in _SAME_CHANNELS and alike:
+        elif name in _SAME_CHANNELS and read and alike and not self._is_mean_of_channels(name, operator):
             self.of[made] = self.of[read[0]]
         elif name == "CONCATENATION" and len(read) == len(operator.inputs) and self._is_of_channels(operator, made):
             self.of[made] = np.concatenate([self.of[index] for index in read])
@@ -142,14 +146,20 @@ class _Channels:
 
     def _is_plain(self, operator: Any) -> bool:
         """Say whether its weights are its own, in float32, and one for each channel that it reads."""
-        tensors = self._model.subgraphs[0].tensors
         read, weights, *bias = (int(index) for index in operator.inputs if index >= 0)
         return (
             read in self.of
             and self._uses[weights] == 1
-            and all(graph.is_constant(self._model, tensors[index]) for index in (weights, *bias))
-            and all(graph.dtype_name(tensors[index]) == "float32" for index in (weights, *bias))
+            and all(graph.constant(self._model, index, np.float32) is not None for index in (weights, *bias))
             and _shape(self._model, weights)[-1] == _shape(self._model, read)[-1]
+        )
+
+    def _is_mean_of_channels(self, name: str, operator: Any) -> bool:
+        if name != "MEAN":
+            return False
+        axes = graph.constant(self._model, operator.inputs[1], np.int32)
+        return axes is None or not {-1, len(_shape(self._model, operator.inputs[0])) - 1}.isdisjoint(
+            axes.ravel().tolist()
         )
 
     def _is_of_channels(self, operator: Any, made: int) -> bool:
@@ -163,7 +173,8 @@ def _shape(model: Any, index: int) -> tuple[int, ...]:
 def _multiply(model: Any, operator: Any, place: int, factors: NDArray[np.float32]) -> None:
     """Multiply one of an operator's constants, without a change to another's that is the same so far."""
     tensors, index = model.subgraphs[0].tensors, int(operator.inputs[place])
-    values = np.frombuffer(bytes(model.buffers[tensors[index].buffer].data), np.float32).reshape(_shape(model, index))
+    values = graph.constant(model, index, np.float32)
+    assert values is not None  # for the type checker: only constants are multiplied
     if sum(index in each.inputs for each in model.subgraphs[0].operators) > 1:
         own = copy.copy(tensors[index])
         own.name = f"{graph.text(own.name)}/{len(tensors)}"

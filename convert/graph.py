@@ -9,6 +9,7 @@ from typing import Any
 import flatbuffers
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.errors import BundleCorrupt
 
@@ -263,9 +264,12 @@ def is_constant(model: Any, tensor: Any) -> bool:
     return data is not None and len(data) > 0
 
 
-def dtype_name(tensor: Any) -> str:
-    """Name the type of a tensor's values, such as ``float32``."""
-    return _dtype(tensor.type)
+def constant(model: Any, index: int, dtype: type[np.generic]) -> NDArray[Any] | None:
+    """Give the values of the tensor of a number, when it is a constant of that type; else None."""
+    tensor = model.subgraphs[0].tensors[index]
+    if not is_constant(model, tensor) or _dtype(tensor.type) != np.dtype(dtype).name:
+        return None
+    return np.frombuffer(bytes(model.buffers[tensor.buffer].data), dtype).reshape(_shape(tensor))
 
 
 def _shape(tensor: Any) -> tuple[int, ...]:

@@ -83,7 +83,16 @@ def shared(x):
     return layers.GlobalAveragePooling2D()(twice(twice(layers.Conv2D(5, 3)(x))))
 
 
-@pytest.mark.parametrize("build", [dense, residual, bent, shared])
+def reshaped(x):
+    from keras import layers, ops
+
+    x = layers.Reshape((SIDE_PX, SIDE_PX // 2, 6))(layers.ReLU()(layers.Conv2D(3, 1)(x)))
+    # As wide as it has channels: a mean of these is no mean of the picture.
+    means = ops.mean(layers.Conv2D(SIDE_PX // 2, 1, activation="relu")(x), axis=3)
+    return layers.Dense(5)(layers.Flatten()(means))
+
+
+@pytest.mark.parametrize("build", [dense, residual, bent, shared, reshaped])
 def test_it_says_the_same(build, noise):
     exact = exactly(build, noise)
     expected, found = (runtime.load(each, 3).run(noise) for each in (exact, equalise.equalised(exact, noise)))
