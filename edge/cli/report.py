@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
@@ -68,6 +69,7 @@ class TableReport:
     def __init__(self, advance: Callable[[], None]) -> None:
         self._advance = advance
         self._begun = False
+        self._warned = Counter[str]()
         self._name_columns = min(max(20, shutil.get_terminal_size((110, 24)).columns - self._OTHER_COLUMNS), 40)
 
     def logged(self, logged: Logged) -> None:
@@ -77,6 +79,7 @@ class TableReport:
             name, verdict = left("frame", self._name_columns), left("verdict", 13)
             write(self._ROW.format("record", name, verdict, "prob", "tiles", "ms", "quality"))
         result = logged.result
+        self._warned.update(result.warnings)
         verdict = result.verdict or "–"
         probability = result.probabilities.get(verdict)
         row = self._ROW.format(
@@ -97,10 +100,11 @@ class TableReport:
         self._advance()
 
     def finished(self, finished: Finished) -> None:
-        """Write the sample's verdict, and what it is not."""
+        """Write the sample's verdict, what its frames were warned of, and what it is not."""
         decided = finished.decided
         said = f"{finished.frames} frames measured" if decided is None else _sentence(decided)
-        write(f"\nSample {printable(finished.sample)}: {said}\n{RESEARCH_USE_ONLY}")
+        warned = [f"Warning, {count} of {finished.frames} frames: {what}" for what, count in self._warned.items()]
+        write("\n".join(["", f"Sample {printable(finished.sample)}: {said}", *warned, RESEARCH_USE_ONLY]))
 
 
 @contextmanager

@@ -113,3 +113,16 @@ def _bytes(path):
     import numpy as np
 
     return np.frombuffer(path.read_bytes(), np.uint8)
+
+
+def test_a_wrong_pixel_size_is_warned_of_at_the_end_as_well(wbc, tmp_path):
+    from edge.simulator import Smear, draw
+    from edge.vision.illumination import SCALE_DRIFTED
+
+    smear = Smear(kind="normal", size_px=(1280, 960), um_per_px=0.2)
+    for number in (1, 2):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), draw(smear, number).pixels)
+    right, wrong = (wbc("classify", tmp_path, "--um-per-px", um_per_px) for um_per_px in (0.2, 0.1))
+    assert SCALE_DRIFTED not in right.out
+    assert f"Warning, 1 of 2 frames: {SCALE_DRIFTED}" in wrong.out.splitlines()
+    assert wrong.code == 0
