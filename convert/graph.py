@@ -115,9 +115,22 @@ def parse(network: bytes) -> Any:
         raise BundleCorrupt("the network", f"is no whole .tflite: {error}") from error
     if not model.subgraphs or not model.subgraphs[0].operators:
         raise BundleCorrupt("the network", "is a .tflite without a graph")
+    _take_in(model, network)
     if not _is_consistent(model):
         raise BundleCorrupt("the network", "is a .tflite whose parts do not fit each other")
     return model
+
+
+def _take_in(model: Any, network: bytes) -> None:
+    """Take in the constants that lie behind the FlatBuffer, as the quantizer puts those of large networks."""
+    behind = [buffer for buffer in model.buffers or () if buffer.offset > 1]
+    if any(buffer.offset + buffer.size > len(network) for buffer in behind):
+        raise BundleCorrupt("the network", "is a .tflite whose constants lie beyond its end")
+    if sum(buffer.size for buffer in behind) > len(network):
+        raise BundleCorrupt("the network", "is a .tflite with more constants than it holds")
+    for buffer in behind:
+        buffer.data = np.frombuffer(network, np.uint8, buffer.size, buffer.offset)
+        buffer.offset = buffer.size = 0
 
 
 def _is_consistent(model: Any) -> bool:

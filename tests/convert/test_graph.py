@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from convert import graph
 from convert.profile import shares
 from edge.errors import BundleCorrupt
+from edge.model import runtime
 
 
 @pytest.mark.parametrize("kind", ["int8", "float16", "float32", "dynamic"])
@@ -49,6 +51,39 @@ def test_shares_of_time_are_of_every_layer_and_sum_to_one(whole):
 def test_what_is_no_network_is_refused(content):
     with pytest.raises(BundleCorrupt, match=r"\.tflite"):
         graph.parse(content)
+
+
+def with_constants_behind(network, *, further=0, longer=1):
+    """Move a network's constants behind its FlatBuffer, as the quantizer does with those of large networks."""
+    model = graph.parse(network)
+    moved = [(buffer, bytes(buffer.data)) for buffer in model.buffers if buffer.data is not None and len(buffer.data)]
+    for buffer, content in moved:
+        buffer.data, buffer.offset, buffer.size = None, 2, len(content) * longer
+    # Aligned, for what reads float32 there.
+    place = -(-len(graph.pack(model)) // 16) * 16
+    behind = b""
+    for buffer, content in moved:
+        buffer.offset = place + len(behind) + further
+        behind += content + bytes(-len(content) % 16)
+    return graph.pack(model).ljust(place, b"\0") + behind
+
+
+@pytest.mark.parametrize("kind", ["int8", "float32"])
+def test_constants_behind_the_network_are_part_of_it(whole, tiles, kind):
+    network = whole[0].networks[kind]
+    moved = with_constants_behind(network)
+    assert graph.layers(moved) == graph.layers(network)
+    expected, as_moved, packed = (
+        runtime.load(each, 3).run(tiles).logits for each in (network, moved, graph.pack(graph.parse(moved)))
+    )
+    assert np.array_equal(as_moved, expected)
+    assert np.array_equal(packed, expected)
+
+
+@pytest.mark.parametrize("wrong", [{"further": 1 << 40}, {"longer": 1000}])
+def test_constants_beyond_the_end_are_refused(whole, wrong):
+    with pytest.raises(BundleCorrupt, match="constants"):
+        graph.parse(with_constants_behind(whole[0].networks["int8"], **wrong))
 
 
 def test_a_network_without_a_graph_is_refused_in_one_line():
