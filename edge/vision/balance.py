@@ -138,6 +138,22 @@ def optical_density(balanced: Pixels) -> NDArray[np.uint8]:
     return planes
 
 
+def density_of(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Give the optical density of white-balanced levels.
+
+    Parameters
+    ----------
+    levels : ndarray
+        Any shape, uint8, glass at ``WHITE``.
+
+    Returns
+    -------
+    ndarray
+        Same shape, uint8: hundredths of optical density, 0 to 238.
+    """
+    return np.asarray(_OD_TABLE[levels], np.uint8)
+
+
 def green_density(balanced: Pixels) -> NDArray[np.uint8]:
     """Convert one channel of a white-balanced image to optical density: green, in which every stain shows.
 

@@ -29,6 +29,7 @@ MOST_ODD = 1.35
 """No disease makes most red cells so much larger or smaller; the next objective does."""
 
 _WIDEST_PX = 1280
+_CUT_OFF = 0.15
 _LEAST_OD = 0.04
 _CHROMATIN_RED_OD = 0.22
 _MOST_CHROMATIN = 0.03
@@ -51,11 +52,7 @@ def measure(frames: Iterable[Pixels]) -> MeasuredScale | None:
         The interval has what healthy people differ in and the median's own (McGill 1978); None when fewer than twelve
         red cells lie alone.
     """
-    every, reduction = [], 1
-    for pixels in frames:
-        reduction = max(1, math.ceil(pixels.shape[1] / _WIDEST_PX))
-        every.append(_lone_px(_density(pixels, reduction)))
-    found = _usual(np.concatenate(every))
+    found, reduction = _sizes(frames)
     if len(found) < LEAST_CELLS:
         return None
     middle = float(np.median(found))
@@ -76,17 +73,43 @@ def are_odd(pixels: Pixels, um_per_px: float) -> bool:
     um_per_px : float
         What the pixel size is said to be, micrometres.
     """
-    found = measure([pixels])
-    return found is not None and not 1 / MOST_ODD <= found.um_per_px / um_per_px <= MOST_ODD
+    found, reduction = _sizes([_middle_of(pixels)])
+    if len(found) < LEAST_CELLS:
+        return False
+    # NumPy's median and quantile take 6 ms to begin with, a tenth of what a process takes to judge its first image.
+    middle = _middle(np.sort(found))
+    return not 1 / MOST_ODD <= DIAMETER_UM / middle / reduction / um_per_px <= MOST_ODD
 
 
-def _lone_px(density: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _middle_of(pixels: Pixels) -> Pixels:
+    """Cut half of a large frame's area out of its middle: red cells enough for a rough look, in half the time."""
+    height, width = pixels.shape[:2]
+    if width <= _WIDEST_PX:
+        return pixels
+    top, left = round(height * _CUT_OFF), round(width * _CUT_OFF)
+    return pixels[top : height - top, left : width - left]
+
+
+def _sizes(frames: Iterable[Pixels]) -> tuple[NDArray[np.float64], int]:
+    """Measure the diameters of lone red cells, in pixels of frames that were made smaller by a whole number."""
+    every, reduction = [], 1
+    for pixels in frames:
+        reduction = max(1, math.ceil(pixels.shape[1] / _WIDEST_PX))
+        small = cv2.resize(pixels, None, fx=1 / reduction, fy=1 / reduction, interpolation=cv2.INTER_AREA)
+        every.append(_lone_px(np.asarray(small, np.uint8)))
+    return _usual(np.concatenate(every)), reduction
+
+
+def _lone_px(pixels: Pixels) -> NDArray[np.float64]:
     """Measure the round bodies without chromatin that lie alone, of whatever size."""
-    green = np.asarray(cv2.GaussianBlur(density[1], (5, 5), 0), np.uint8)
+    _, glass_green, glass_red = balance.expose(pixels).glass.tolist()
+    density = cv2.LUT(cv2.extractChannel(pixels, 1), _densities(glass_green))
+    green = np.asarray(cv2.GaussianBlur(density, (5, 5), 0), np.uint8)
     # Otsu between glass and cells; nuclei, far denser than either, would draw it up to themselves.
     limit, _ = cv2.threshold(np.minimum(green, 30), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    mask = (green > max(limit, _LEAST_OD * OD_STEPS_PER_UNIT)).astype(np.uint8)
+    _, mask = cv2.threshold(green, max(limit, _LEAST_OD * OD_STEPS_PER_UNIT), 1, cv2.THRESH_BINARY)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    is_chromatin = _densities(glass_red) > _CHROMATIN_RED_OD * OD_STEPS_PER_UNIT
     height, width = mask.shape
     found = []
     for contour in contours:
@@ -95,20 +118,27 @@ def _lone_px(density: NDArray[np.uint8]) -> NDArray[np.float64]:
             continue
         # A contour runs through the middles of the border's pixels: half a pixel is outside it.
         area = cv2.contourArea(contour) + cv2.arcLength(contour, True) / 2
+        if area < _LEAST_ROUNDNESS * math.pi * (max(across, down) / 2) ** 2:
+            # Longer than it is wide: its circle is no smaller, and takes longest to find.
+            continue
         _, radius = cv2.minEnclosingCircle(contour)
         if area < _LEAST_ROUNDNESS * math.pi * (radius + 0.5) ** 2:
             continue
-        red = density[2, y : y + down, x : x + across]
-        if float((red > _CHROMATIN_RED_OD * OD_STEPS_PER_UNIT).mean()) > _MOST_CHROMATIN:
+        if float(is_chromatin[pixels[y : y + down, x : x + across, 2]].mean()) > _MOST_CHROMATIN:
             continue
         found.append(math.sqrt(4 * area / math.pi))
     return np.array(found, np.float64)
 
 
-def _density(pixels: Pixels, reduction: int) -> NDArray[np.uint8]:
-    reduced = cv2.resize(pixels, None, fx=1 / reduction, fy=1 / reduction, interpolation=cv2.INTER_AREA)
-    small = np.asarray(reduced, np.uint8)
-    return balance.optical_density(balance.white_balance(small, balance.expose(small).glass))
+def _densities(glass: float) -> NDArray[np.uint8]:
+    """Give the optical density, in hundredths, of each level of a channel whose clear glass has that level."""
+    levels = np.clip(np.rint(np.arange(256) * (balance.WHITE / glass)), 0, 255).astype(np.uint8)
+    return balance.density_of(levels)
+
+
+def _middle(ordered: NDArray[np.float64]) -> float:
+    """Give the median of what is sorted."""
+    return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
 def _usual(diameters: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -122,6 +152,6 @@ def _usual(diameters: NDArray[np.float64]) -> NDArray[np.float64]:
     begins = begins[begins <= 0.5]
     ends = np.minimum(np.searchsorted(share, begins + 0.5 - 1e-9), len(ordered) - 1)
     begin = int(np.argmin(ordered[ends] / ordered[: len(ends)]))
-    mode = float(np.median(ordered[begin : ends[begin] + 1]))
+    mode = _middle(ordered[begin : ends[begin] + 1])
     # Specks pile up at the smallest size that is looked at.
     return diameters[(diameters > 0.75 * mode) & (diameters < 1.3 * mode) & (mode > 2 * _SMALLEST_PX)]
