@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -25,6 +25,8 @@ LEAST_SIDE_PX = 32
 """A picture with a shorter side is an icon or a damaged header; a single white cell takes more pixels."""
 
 _STRIP_PX = 256
+_TRUNCATED = "the file is truncated"
+_OPENED = Path("/proc/self/fd")
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
 """What a folder is searched for, lower case; a file named outright is judged by its content."""
@@ -59,9 +61,7 @@ def read_image(path: str | Path) -> Pixels:
         with Path(path).open("rb") as file:
             header = read_header(file)
             check_size(header.width_px, header.height_px, header.bytes_per_px)
-            file.seek(0)
-            data = file.read()
-        return _decode(data, header)
+            return _decode(file, header)
     except OSError as error:
         raise ImageError(display_name(path), error.strerror or str(error)) from error
     except (ValueError, cv2.error) as error:
@@ -139,11 +139,23 @@ def display_name(path: str | Path) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def _decode(data: bytes, header: Header) -> Pixels:
-    if len(data) < header.bytes_needed or (header.end_marker and data.find(header.end_marker, header.pixels_at) < 0):
-        raise ValueError("the file is truncated")
+def _decode(file: BinaryIO, header: Header) -> Pixels:
+    if os.fstat(file.fileno()).st_size < header.bytes_needed:
+        raise ValueError(_TRUNCATED)
     with decoder_messages() as messages:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        image = _whole(file, header)
     if image is None or tells_damage(messages):
         raise ValueError(f"the {header.format} data is damaged")
     return to_bgr8(image)
+
+
+def _whole(file: BinaryIO, header: Header) -> Any:
+    opened = _OPENED / str(file.fileno())
+    if header.format == "BMP" and opened.exists():
+        # The file that is open, whatever its name is of by now; a field of 15 MB need not be in memory twice.
+        return cv2.imread(str(opened), cv2.IMREAD_UNCHANGED)
+    file.seek(0)
+    data = file.read()
+    if len(data) < header.bytes_needed or (header.end_marker and data.find(header.end_marker, header.pixels_at) < 0):
+        raise ValueError(_TRUNCATED)
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
