@@ -208,6 +208,8 @@ class Network:
         """Train the network; anew from another seed while it ends at a single class, which shows in training alone."""
         for restarts in range(TRAININGS):
             own_seed = (seed + restarts * _NEXT_SEED) % 2**32
+            # Else Keras counts on in the names of layers, and the file grows by what was built before.
+            keras.utils.clear_session()
             keras.utils.set_random_seed(own_seed)
             network = self.build(inputs.shape[1], classes)
             losses = _train(network, inputs, labels, classes, self.steps, self.batch, own_seed, progress)

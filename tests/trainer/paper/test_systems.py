@@ -90,6 +90,19 @@ def test_a_network_learns_the_same_from_the_same_seed(taken):
     assert fits[0].losses == fits[1].losses
 
 
+def test_a_network_takes_as_many_bytes_whatever_was_built_before(taken):
+    import keras
+
+    def fitted():
+        system = made("paper")["paper"]
+        return system.fit(system.read(taken, silent), taken.labels, 3, 0, silent).size_bytes()
+
+    first = fitted()
+    for _ in range(120):
+        keras.layers.Dense(1), keras.layers.Conv2D(1, 1), keras.Input((1,))
+    assert fitted() == first
+
+
 def stuck_at_first(trainings, pixels):
     """Give a maker of networks that do not learn; the first that many call one class, the others by mean colour."""
     made = []
