@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from convert import activations, graph
 
 _DEPTHWISE = "DEPTHWISE_CONV_2D"
-_WEIGHTED = frozenset({"CONV_2D", _DEPTHWISE, "FULLY_CONNECTED"})
 _SAME_CHANNELS = frozenset({"AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN", "PAD", "RELU", "RELU6"})
 _UNBOUNDED, _RELU6 = (0, 1), 3
 """Of ``ActivationFunctionType``: none and ReLU, and ReLU6; behind any other a channel cannot grow."""
@@ -108,7 +107,7 @@ class _Channels:
         width = _shape(self._model, made)[-1:]
         alike = all(_shape(self._model, index)[-1:] == width for index in read)
         function = getattr(operator.builtinOptions, "fusedActivationFunction", 0)
-        if name in _WEIGHTED and self._is_plain(operator):
+        if name in graph.WEIGHTED and self._is_plain(operator):
             self.weighted.append(operator)
             self._begin([made])
         elif name in _SAME_CHANNELS and read and alike and not self._is_mean_of_channels(name, operator):
@@ -158,15 +157,15 @@ class _Channels:
         if name != "MEAN":
             return False
         axes = graph.constant(self._model, operator.inputs[1], np.int32)
-        return axes is None or not {-1, len(_shape(self._model, operator.inputs[0])) - 1}.isdisjoint(
-            axes.ravel().tolist()
-        )
+        last = len(_shape(self._model, operator.inputs[0])) - 1
+        return axes is None or not {-1, last}.isdisjoint(axes.ravel().tolist())
 
     def _is_of_channels(self, operator: Any, made: int) -> bool:
         return int(operator.builtinOptions.axis) in (-1, len(_shape(self._model, made)) - 1)
 
 
 def _shape(model: Any, index: int) -> tuple[int, ...]:
+    """Give the shape of a tensor for one tile, without what may be any number."""
     return tuple(np.asarray(model.subgraphs[0].tensors[int(index)].shape).tolist())
 
 

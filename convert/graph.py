@@ -19,7 +19,8 @@ _WITHOUT_PARAMETERS = frozenset(
 )
 """Their constants say what to do, and are no parameters."""
 
-_WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
+WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
+"""Their second input is weights, their third, if there is one, a bias."""
 
 ACCELERATED = frozenset(
     {"ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "DIV", "ELU", "EXP"}
@@ -161,7 +162,7 @@ def _is_sound(model: Any, operator: Any) -> bool:
     # Of an input that may be left away the number is -1.
     if not made or not all(index in range(-1, len(tensors)) for index in given):
         return False
-    if operation_name(model, operator) in _WEIGHTED and (len(given) < 2 or given[1] < 0):
+    if operation_name(model, operator) in WEIGHTED and (len(given) < 2 or given[1] < 0):
         return False
     return all(index in range(len(tensors)) for index in made)
 
@@ -296,7 +297,7 @@ def _elements(tensor: Any) -> int:
 
 
 def _macs(operation: str, output: Any, given: list[Any]) -> int:
-    if operation not in _WEIGHTED:
+    if operation not in WEIGHTED:
         return 0
     kernel = _shape(given[1])
     # Kernels are (out, height, width, in), (1, height, width, channels) and (out, in).

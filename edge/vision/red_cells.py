@@ -73,15 +73,15 @@ def are_odd(pixels: Pixels, um_per_px: float) -> bool:
     um_per_px : float
         What the pixel size is said to be, micrometres.
     """
-    found, reduction = _sizes([_middle_of(pixels)])
+    found, reduction = _sizes([_central(pixels)])
     if len(found) < LEAST_CELLS:
         return False
-    # NumPy's median and quantile take 6 ms to begin with, a tenth of what a process takes to judge its first image.
-    middle = _middle(np.sort(found))
+    # NumPy's median and quantile take 6 ms when they are first called, which is in the way of a process's first image.
+    middle = _median(np.sort(found))
     return not 1 / MOST_ODD <= DIAMETER_UM / middle / reduction / um_per_px <= MOST_ODD
 
 
-def _middle_of(pixels: Pixels) -> Pixels:
+def _central(pixels: Pixels) -> Pixels:
     """Cut half of a large frame's area out of its middle: red cells enough for a rough look, in half the time."""
     height, width = pixels.shape[:2]
     if width <= _WIDEST_PX:
@@ -136,7 +136,7 @@ def _densities(glass: float) -> NDArray[np.uint8]:
     return balance.density_of(levels)
 
 
-def _middle(ordered: NDArray[np.float64]) -> float:
+def _median(ordered: NDArray[np.float64]) -> float:
     """Give the median of what is sorted."""
     return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
@@ -152,6 +152,6 @@ def _usual(diameters: NDArray[np.float64]) -> NDArray[np.float64]:
     begins = begins[begins <= 0.5]
     ends = np.minimum(np.searchsorted(share, begins + 0.5 - 1e-9), len(ordered) - 1)
     begin = int(np.argmin(ordered[ends] / ordered[: len(ends)]))
-    mode = _middle(ordered[begin : ends[begin] + 1])
+    mode = _median(ordered[begin : ends[begin] + 1])
     # Specks pile up at the smallest size that is looked at.
     return diameters[(diameters > 0.75 * mode) & (diameters < 1.3 * mode) & (mode > 2 * _SMALLEST_PX)]
