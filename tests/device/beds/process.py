@@ -90,7 +90,8 @@ class Service:
     def rows(self) -> set[int]:
         """Give the numbers of the frames in its journal, which must be sound and as it was written."""
         with closing(Journal.open_read_only(self.state / "journal.sqlite3")) as journal:
-            assert journal.check() == []
+            problems = journal.check()
+            assert problems == [], problems
             assert journal.audit().problems == ()
             return {record.record for record in journal.frames()}
 
