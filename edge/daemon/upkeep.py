@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -16,7 +17,7 @@ from edge import board
 from edge.daemon.clock import ClockWatch
 from edge.daemon.health import Bulletin
 from edge.daemon.words import Say
-from edge.errors import JournalCorrupt, JournalDiskFailed, JournalLocked, StorageFull
+from edge.errors import JournalCorrupt, JournalDiskFailed, JournalError, JournalLocked, StorageFull
 from edge.journal import Journal
 from edge.journal.reserve import Reserve
 from edge.journal.retention import Policy, Pruned, steps
@@ -94,7 +95,7 @@ class Upkeep:
         self._found: SimpleQueue[tuple[str, list[str]]] = SimpleQueue()
         self._told_unremovable = False
         self._slowed = (last_detail(journal, _BOARD) or "").partition(_AT)[0]
-        self._made_again = 0
+        self._made_again = self._told_again = 0
         self._look_s = self._prune_s = self._tell_disk_s = time.monotonic()
         self._pruning: Generator[Pruned, None, None] | None = None
         self._gone = Pruned()
@@ -132,9 +133,11 @@ class Upkeep:
                 self._prune(_PRUNE_FOR_S if is_idle else 0.0)
 
     def close(self) -> None:
-        """Throw no more away, so that others may; what is left over is for the next one."""
+        """Throw no more away, so that others may, and tell of the disk what the next one cannot know."""
         if self._pruning is not None:
             self._pruning.close()
+        with suppress(JournalError):  # it may end because of just that
+            self._watch_disk(math.inf)
 
     def _look(self, now_s: float, is_idle: bool) -> None:
         self._watch_clock()
@@ -205,14 +208,16 @@ class Upkeep:
 
     def _watch_disk(self, now_s: float) -> None:
         """Tell of a disk that took some writes only when they were made again."""
-        if self._journal.made_again == self._made_again:
-            return
-        self._made_again = self._journal.made_again
-        said = f"{self._made_again} writes failed and were made again; back the journal up, and replace the disk"
-        self._bulletin.failed(f"disk of {self._journal.path.parent}: {said}")
-        if now_s >= self._tell_disk_s:
-            self._tell_disk_s = now_s + _TELL_DISK_EVERY_S
-            self._warn("disk", said)
+        again, folder = self._journal.made_again, self._journal.path.parent
+        said = f"{again} writes failed and were made again; back the journal up, and replace the disk"
+        if again != self._made_again:
+            self._made_again = again
+            self._bulletin.failed(f"disk of {folder}: {said}")
+        if again != self._told_again and now_s >= self._tell_disk_s:
+            self._told_again, self._tell_disk_s = again, now_s + _TELL_DISK_EVERY_S
+            # Logged first: a disk that fails this too ends the work for a reason that is said, and once.
+            self._journal.event("disk", said)
+            self._say("warning", f"disk: {said}")
 
     def _watch_board(self) -> None:
         """Tell of what slows the board down when that is another than before, once an hour: no event is ever pruned."""

@@ -18,7 +18,7 @@ from edge.daemon import upkeep as module
 from edge.daemon.clock import ClockWatch
 from edge.daemon.health import Bulletin
 from edge.daemon.upkeep import Upkeep
-from edge.errors import StorageFull
+from edge.errors import JournalDiskFailed, StorageFull
 from edge.frame import Frame
 from edge.journal import Journal, retention
 from edge.pipeline import measure
@@ -236,6 +236,32 @@ def test_writes_that_had_to_be_made_again_are_told_and_logged_once_in_a_while(
         upkeep.work(is_idle=True)
         assert f"{failed} writes failed and were made again" in bulletin.health.last_error
     assert len(said) == kinds(journal).count("disk") == 1
+    upkeep.close()
+    details = [event.detail for event in journal.events(kind="disk")]
+    assert [detail.partition(" and ")[0] for detail in details] == ["2 writes failed", "4 writes failed"]
+
+
+def test_writes_that_had_to_be_made_again_since_the_last_look_are_told_at_the_end(
+    journal: Journal, failing_disk: Callable[[Journal, int], AbstractContextManager[None]]
+) -> None:
+    upkeep, said = begun(journal, Disk(1000))
+    with failing_disk(journal, 2):
+        journal.event("seen")
+    upkeep.close()
+    assert len(said) == kinds(journal).count("disk") == 1
+    upkeep.close()
+    assert len(said) == 1
+
+
+def test_a_disk_that_takes_no_write_at_all_is_nothing_more_to_end_for(
+    journal: Journal, failing_disk: Callable[[Journal, int], AbstractContextManager[None]]
+) -> None:
+    upkeep, said = begun(journal, Disk(1000))
+    with failing_disk(journal, 1000):
+        with pytest.raises(JournalDiskFailed):
+            journal.event("seen")
+        upkeep.close()
+    assert (said, kinds(journal)) == ([], [])
 
 
 class Clocks:
