@@ -34,7 +34,8 @@ def _made_again(write: Callable[Concatenate[Journal, _P], _R]) -> Callable[Conca
     """Make a transaction again that the disk failed: it is all or nothing, so that nothing is logged twice.
 
     Where one write in a hundred fails, every fifth transaction does, and one in three thousand five times. SQLite
-    writes all of it anew, so that what the kernel forgot with a failed sync does not matter.
+    writes all of it anew, so that what the kernel forgot with a failed sync does not matter; what a file system does
+    with a block that fails at first is another matter, see ``docs/reliability.md``.
     """
 
     @wraps(write)

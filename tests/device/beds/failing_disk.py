@@ -2,6 +2,11 @@
 
 A write or sync fails with EIO, and changes nothing, by the chance that the file CHANCE then says, 0 to 1; LOG gets a
 line for each. Run by Debian's own Python, whose ``python3-fusepy`` it takes.
+
+What processes share by mapping a file, as SQLite its ``-shm``, stays in memory when a disk fails to take it, and all
+see it. FUSE would throw the memory of a file away whenever a process opens it: with what it then failed to write the
+index of SQLite's log fell back to an earlier transaction, and the next ones were written over later ones. Hence
+``kernel_cache``.
 """
 
 from __future__ import annotations
@@ -97,4 +102,5 @@ class FailingDisk(Operations):
 if __name__ == "__main__":
     folder, place, chance, log = map(Path, sys.argv[1:])
     # One call at a time: its failures are drawn in a row. All of a picture in a few writes, as it is asked for.
-    FUSE(FailingDisk(folder, chance, log), str(place), foreground=True, nothreads=True, big_writes=True)
+    how = {"foreground": True, "nothreads": True, "big_writes": True, "kernel_cache": True}
+    FUSE(FailingDisk(folder, chance, log), str(place), **how)
