@@ -165,7 +165,7 @@ def session_options(command: Command) -> Command:
             "--save",
             type=click.Choice(["none", "frames", "overlays"]),
             default="none",
-            help="Pictures to keep beside the journal.",
+            help="Pictures to keep beside the journal: frames as they were captured (PNG), or overlays (JPEG).",
         ),
         execution_options,
         model_option,

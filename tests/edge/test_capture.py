@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge.camera import CameraSettings
+from edge.camera.decode import read_image
 from edge.camera.doubles import ScriptedCamera
 from edge.camera.guard import BackOff, GuardedCamera
 from edge.capture import Failed, Finished, Logged, Session, caption, run, ticks
@@ -310,15 +311,27 @@ def test_frames_wait_for_their_time(journal, scripted):
     assert (waits, last.frames) == (2, 2)
 
 
-@pytest.mark.parametrize(("save", "kind"), [("frames", "frame"), ("overlays", "overlay")])
-def test_pictures_are_kept_beside_the_journal_and_logged(save, kind, journal, scripted, model, cells):
+@pytest.mark.parametrize(
+    ("save", "kind", "signature"), [("frames", "frame", b"\x89PNG"), ("overlays", "overlay", b"\xff\xd8\xff")]
+)
+def test_pictures_are_kept_beside_the_journal_and_logged(save, kind, signature, journal, scripted, model, cells):
     with Session(journal, "Probe 7/ä", model=model, save=save) as session:
         list(run(scripted(cells, cells), session))
     for record in journal.frames():
         (picture,) = record.pictures.values()
         assert list(record.pictures) == [kind]
         assert picture.is_relative_to(journal.path.parent / "pictures")
-        assert picture.read_bytes().startswith(b"\xff\xd8\xff")
+        assert picture.read_bytes().startswith(signature)
+
+
+def test_a_frame_that_is_kept_can_be_judged_again(journal, scripted, model, cells):
+    with Session(journal, "S-1", model=model, save="frames") as session:
+        list(run(scripted(cells), session))
+    (record,) = journal.frames()
+    again = classify(Frame(read_image(record.pictures["frame"]), "again", 1, 0.1, 0.0, 0.0), model)
+    assert again.tiles
+    assert again.tiles == record.result.tiles
+    assert again.probabilities == record.result.probabilities
 
 
 def test_a_picture_that_cannot_be_kept_is_reported_and_the_frames_go_on(journal, scripted, model, cells):
@@ -347,7 +360,7 @@ def with_pictures(tmp_path, model, cells):
 
 
 def pictures(journal):
-    return sorted(journal.path.parent.glob("pictures/S-1/*.jpg"))
+    return sorted(journal.path.parent.glob("pictures/S-1/*.png"))
 
 
 def test_a_picture_of_which_the_journal_cannot_be_told_is_not_left_there_for_good(with_pictures):
@@ -356,7 +369,7 @@ def test_a_picture_of_which_the_journal_cannot_be_told_is_not_left_there_for_goo
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(JournalLocked):
             list(session.finished_pictures())
-    assert [picture.name for picture in pictures(journal)] == ["000002-frame.jpg"]
+    assert [picture.name for picture in pictures(journal)] == ["000002-frame.png"]
     session.finish()
     assert [list(record.pictures.values()) for record in journal.frames()] == [[], pictures(journal)]
 
@@ -372,7 +385,7 @@ def test_a_picture_that_a_failing_disk_may_have_been_told_of_is_left(with_pictur
     with failing_disk(journal, 99), pytest.raises(JournalDiskFailed):
         list(session.finished_pictures())
     session.__exit__(None, None, None)
-    assert [picture.name for picture in pictures(journal)] == ["000001-frame.jpg"]
+    assert [picture.name for picture in pictures(journal)] == ["000001-frame.png"]
 
 
 def test_a_folder_for_pictures_that_cannot_be_made_is_told_at_once(journal):

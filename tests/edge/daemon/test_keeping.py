@@ -62,7 +62,7 @@ def test_it_throws_away_what_its_configuration_no_longer_keeps(service: Callable
 
     # What went is logged once it has gone.
     one.until(pruned)
-    assert not list(one.folder.rglob("*.jpg"))
+    assert not list(one.folder.rglob("*.png"))
     with one.journal() as journal:
         assert [bool(record.pictures) for record in journal.frames()] == [False] * 3
         assert [event.kind for event in journal.events()].count("pruned") == 1

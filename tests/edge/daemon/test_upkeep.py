@@ -44,7 +44,7 @@ def picture(journal: Journal) -> Callable[[int], None]:
         folder.mkdir(parents=True, exist_ok=True)
         for _ in range(count):
             record = journal.record(sample, result)
-            file = folder / f"{record:06d}-frame.jpg"
+            file = folder / f"{record:06d}-frame.png"
             file.write_bytes(b"x" * 1_000_000)
             journal.attach_picture(record, "frame", file)
 
@@ -58,7 +58,7 @@ class Disk:
         self.size_mb = size_mb
 
     def free_mb(self, folder: Path) -> float:
-        return self.size_mb - sum(file.stat().st_size for file in folder.rglob("*.jpg")) / 1e6
+        return self.size_mb - sum(file.stat().st_size for file in folder.rglob("*.png")) / 1e6
 
 
 def begun(
@@ -180,7 +180,7 @@ def test_pictures_that_cannot_be_removed_are_kept_and_that_is_told_once(
     upkeep.work(is_idle=True)
     upkeep.work(is_idle=True)
     assert all(record.pictures for record in journal.frames())
-    assert said == ["disk: a picture cannot be removed: pictures/S-1/000001-frame.jpg: Permission denied"]
+    assert said == ["disk: a picture cannot be removed: pictures/S-1/000001-frame.png: Permission denied"]
     assert kinds(journal) == ["disk"]
 
 

@@ -45,7 +45,7 @@ def left(path: Path) -> tuple[list[int], list[int]]:
         assert journal.check() == []
         assert journal.audit().problems == ()
     pictures = [picture for record in records for picture in record.pictures.values()]
-    assert sorted(pictures) == sorted((path.parent / "pictures").rglob("*.jpg"))
+    assert sorted(pictures) == sorted((path.parent / "pictures").rglob("*.png"))
     return [record.record for record in records], [record.record for record in records if record.pictures]
 
 
@@ -55,7 +55,7 @@ def pruned(path: Path, **limits: Any) -> Pruned:
 
 
 def size_mb(path: Path) -> float:
-    return max(picture.stat().st_size for picture in path.parent.rglob("*.jpg")) / 1e6
+    return max(picture.stat().st_size for picture in path.parent.rglob("*.png")) / 1e6
 
 
 def test_without_a_limit_nothing_goes(aged: Path) -> None:
@@ -123,11 +123,11 @@ def test_what_goes_is_logged(aged: Path) -> None:
 def test_a_picture_that_the_journal_does_not_know_stays_however_old(aged: Path) -> None:
     """The journal was damaged and moved aside, or another one is beside it: their pictures are nobody's to remove."""
     aged.rename(aged.with_name("damaged.sqlite3"))
-    pictures = sorted((aged.parent / "pictures").rglob("*.jpg"))
+    pictures = sorted((aged.parent / "pictures").rglob("*.png"))
     for picture in pictures:
         os.utime(picture, (NOW_S - 365 * DAY_S, NOW_S - 365 * DAY_S))
     assert pruned(aged, picture_mb=0, picture_days=1, free_mb=1e9) == Pruned()
-    assert sorted((aged.parent / "pictures").rglob("*.jpg")) == pictures
+    assert sorted((aged.parent / "pictures").rglob("*.png")) == pictures
 
 
 def test_what_a_power_cut_left_forgotten_but_not_removed_goes_at_the_next_time(
@@ -159,7 +159,7 @@ def test_a_picture_that_cannot_be_removed_stays_in_its_row_and_the_next_goes_in_
     with monkeypatch.context() as others:
         others.setattr(os, "unlink", refused)
         gone = pruned(aged, picture_mb=6.5 * size_mb(aged))
-        assert (gone.pictures, gone.problem) == (4, "pictures/S1/000001-frame.jpg: Permission denied")
+        assert (gone.pictures, gone.problem) == (4, "pictures/S1/000001-frame.png: Permission denied")
         assert left(aged)[1] == [1, 2, 3, 4, 9, 10]
         assert pruned(aged, frame_days=6.5).frames == 2
         assert left(aged) == ([1, *range(4, 11)], [1, 4, 9, 10])
@@ -170,12 +170,12 @@ def test_a_picture_that_cannot_be_removed_stays_in_its_row_and_the_next_goes_in_
 def elsewhere(path: Path) -> Path:
     """Make a file that is none of the journal's pictures."""
     (path.parent / "etc").mkdir()
-    file = path.parent / "etc" / "000001-frame.jpg"
+    file = path.parent / "etc" / "000001-frame.png"
     file.write_bytes(b"precious")
     return file
 
 
-@pytest.mark.parametrize("where", ["etc/000001-frame.jpg", "pictures/../etc/000001-frame.jpg", "{}"])
+@pytest.mark.parametrize("where", ["etc/000001-frame.png", "pictures/../etc/000001-frame.jpg", "{}"])
 @pytest.mark.parametrize("record", [1, 99])
 def test_a_row_that_names_another_file_removes_nothing(aged: Path, where: str, record: int) -> None:
     file = elsewhere(aged)
@@ -197,8 +197,8 @@ def test_root_removes_nothing_through_a_link(aged: Path, link: str) -> None:
     (aged.parent / link).symlink_to(kept)
     gone = pruned(aged, picture_mb=0)
     assert gone.pictures == 0
-    assert gone.problem.startswith("pictures/S1/000001-frame.jpg: ")
-    assert len(list(kept.rglob("*.jpg"))) == 10
+    assert gone.problem.startswith("pictures/S1/000001-frame.png: ")
+    assert len(list(kept.rglob("*.png"))) == 10
 
 
 def test_each_step_lets_others_in_and_what_it_did_stays_done(aged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
