@@ -77,7 +77,7 @@ def measure(frame: Frame) -> FrameResult:
     return _measured(frame, look, morphology.measure(look.field, look.nuclei), watch)
 
 
-def _drift(frame: Frame, look: _Look) -> tuple[str, ...]:
+def _drift(frame: Frame, look: _Look, shape: Morphology | None) -> tuple[str, ...]:
     """Say what is no longer as the camera was calibrated, or as its user said; of a field that shows anything."""
     if not look.quality.usable:
         return ()
@@ -85,6 +85,9 @@ def _drift(frame: Frame, look: _Look) -> tuple[str, ...]:
     # An objective is changed by hand, a pixel size given once: now and then is often enough, and costs a frame's time.
     if frame.sequence % _SCALE_EVERY == 0 and red_cells.are_odd(frame.pixels, frame.um_per_px):
         found = (*found, illumination.SCALE_DRIFTED)
+    smallest_um2, largest_um2 = morphology.USUAL_AREAS_UM2
+    if shape is not None and not smallest_um2 <= shape.nuclear_area_um2 <= largest_um2:
+        found = (*found, illumination.NUCLEI_DRIFTED)
     return found
 
 
@@ -98,7 +101,7 @@ def _measured(frame: Frame, look: _Look, shape: Morphology | None, watch: Stopwa
         monotonic_s=frame.monotonic_s,
         sensor=frame.sensor,
         quality=look.quality,
-        warnings=_drift(frame, look),
+        warnings=_drift(frame, look, shape),
         morphology=shape,
         ms={"capture": frame.capture_ms, **watch.ms},
     )

@@ -28,7 +28,8 @@ MOST_COLOUR_DRIFT = 0.1
 BRIGHTNESS_DRIFTED = "brightness is not as calibrated"
 COLOUR_DRIFTED = "white balance is not as calibrated"
 SCALE_DRIFTED = "red cells are not of their usual size: another objective, or a wrong pixel size?"
-DRIFTS = frozenset({BRIGHTNESS_DRIFTED, COLOUR_DRIFTED, SCALE_DRIFTED})
+NUCLEI_DRIFTED = "nuclei are not of their usual size: another objective, or a wrong pixel size?"
+DRIFTS = frozenset({BRIGHTNESS_DRIFTED, COLOUR_DRIFTED, SCALE_DRIFTED, NUCLEI_DRIFTED})
 """What may stand among a frame's warnings; the first two only when its camera is calibrated."""
 
 _GRID = 24

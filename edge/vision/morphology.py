@@ -12,6 +12,9 @@ from edge.vision.balance import OD_STEPS_PER_UNIT
 from edge.vision.field import Field
 from edge.vision.nuclei import Nuclei, label_depth
 
+USUAL_AREAS_UM2 = (20.0, 150.0)
+"""Between these lies the median nucleus of 97 to 100% of the fields of each of five laboratories."""
+
 _REACH_UM = 8.0
 _LEAST_CYTOPLASM_OD = 0.10
 

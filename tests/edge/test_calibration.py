@@ -181,3 +181,11 @@ def test_another_objective_or_a_wrong_pixel_size_stands_among_the_warnings_now_a
         for number, um in ((0, 0.2), (0, 0.1), (64, 0.1), (1, 0.1))
     ]
     assert [illumination.SCALE_DRIFTED in warnings for warnings in said] == [False, True, True, False]
+
+
+@pytest.mark.parametrize(("um_per_px", "is_told"), [(0.05, True), (0.2, False), (0.3, True), (0.5, True)])
+def test_nuclei_of_another_size_than_cells_have_stand_among_the_warnings(um_per_px: float, is_told: bool) -> None:
+    pixels = draw(Smear(kind="ALL", size_px=(1280, 960), um_per_px=0.2), 1).pixels
+    for number in (1, 2):
+        warnings = measure(Frame(pixels, "f", number, um_per_px, 0, 0)).warnings
+        assert (illumination.NUCLEI_DRIFTED in warnings) is is_told
