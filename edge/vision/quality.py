@@ -25,6 +25,7 @@ MOST_CRUSHED = 0.25
 LEAST_CONTRAST_OD = 0.08
 LEAST_FIELD = 0.1
 LEAST_STAIN = 0.3
+LEAST_SIDE_UM = 16.0
 
 _NEARLY_WHITE = 253
 _NEARLY_BLACK = 1
@@ -100,6 +101,7 @@ def assess(field: Field, nuclei: Nuclei) -> Quality:
     stain = _stain(nuclei)
     brightness = float(field.exposure.glass.min()) / 255
     limits = (
+        (min(height, width) * field.um_per_px < LEAST_SIDE_UM, "smaller than a cell and what is around it"),
         (share < LEAST_FIELD, "hardly any of the frame is lit"),
         (brightness < LEAST_BRIGHTNESS, "under-exposed"),
         (saturated > MOST_SATURATION, "over-exposed"),

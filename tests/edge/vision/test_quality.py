@@ -54,6 +54,15 @@ def test_each_fault_is_named_and_alone(
     assert found.reasons == (reason,)
 
 
+@pytest.mark.parametrize(("side_px", "is_told"), [(1, True), (31, True), (32, False)])
+def test_a_piece_smaller_than_a_cell_is_named(look: Callable[..., Any], side_px: int, is_told: bool) -> None:
+    raw = look(kind="MM").raw
+    for piece in (raw[:side_px], raw[:, :side_px]):
+        prepared = prepare(piece, 0.5, 0.5)
+        reasons = quality.assess(prepared, nuclei.find(prepared.pixels, 0.5)).reasons
+        assert ("smaller than a cell and what is around it" in reasons) is is_told
+
+
 def test_a_colour_clipped_to_black_is_named(look: Callable[..., Any]) -> None:
     blue_gone = look(kind="normal", red_cells=25_000.0, stain=Stain(red_cell=(3.0, 0.1, 0.05))).quality
     assert blue_gone.reasons == ("a colour is clipped to black",)
