@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_MEANT_ONCE_S = 0.5
+"""Within it a signal is no second one: ``timeout`` signals the process and its group, and keys bounce."""
 
 
 class Interrupted(BaseException):
@@ -29,7 +33,7 @@ class Interrupted(BaseException):
 class Interruptions:
     """What signals do to this process: raise ``Interrupted`` at once, or, while held, at the next place that allows it.
 
-    A second signal ends the process on the spot; what is logged is safe.
+    A second signal, half a second later or more, ends the process on the spot; what is logged is safe.
 
     Attributes
     ----------
@@ -41,6 +45,7 @@ class Interruptions:
     def __init__(self) -> None:
         self.received: Interrupted | None = None
         self._holding = False
+        self._insists_s = 0.0
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -84,8 +89,10 @@ class Interruptions:
 
     def _arrived(self, number: int, _: FrameType | None) -> None:
         if self.received is not None:
+            if time.monotonic() < self._insists_s:
+                return
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        self.received = Interrupted(number)
+        self.received, self._insists_s = Interrupted(number), time.monotonic() + _MEANT_ONCE_S
         if not self._holding:
             raise self.received

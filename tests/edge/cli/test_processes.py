@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -21,11 +22,14 @@ def logged(journal):
         return list(log.frames()), log.samples()
 
 
+@pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_session_with_its_verdict(asked, start, journal):
+def test_a_signal_ends_a_session_with_its_verdict_even_if_it_comes_more_than_once(asked, times, start, journal):
     with start(*FOREVER, "--json") as running:
         begun = [json.loads(running.stdout.readline()) for _ in range(2)]
-        running.send_signal(asked)
+        for _ in range(times):
+            running.send_signal(asked)
+            time.sleep(0.005)
         *further, sample = [json.loads(line) for line in running.stdout]
         err = running.stderr.read()
     assert running.returncode == 128 + asked
@@ -34,6 +38,29 @@ def test_a_signal_ends_a_session_with_its_verdict(asked, start, journal):
     frames, samples = logged(journal)
     assert [record.record for record in frames] == shown
     assert sample["frames"] == samples[0].result.frames == len(shown)
+
+
+HOLDING = """
+import time
+from edge.cli.signals import Interruptions
+
+interruptions = Interruptions()
+with interruptions.installed(), interruptions.held():
+    print("holding", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_whoever_insists_after_half_a_second_ends_a_process_that_will_not():
+    with subprocess.Popen([sys.executable, "-c", HOLDING], stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout.readline() == "holding\n"
+        for _ in range(2):
+            running.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+        assert running.poll() is None
+        time.sleep(0.5)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(10) == -signal.SIGTERM
 
 
 def test_a_signal_while_waiting_is_answered_at_once(start, journal):
