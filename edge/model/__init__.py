@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.errors import NetworkNotFound
+from edge.errors import NetworkNotFound, WbcError
 from edge.model import bundle as _bundle
 from edge.model import runtime as _runtime
 from edge.model import selftest, signature
@@ -84,12 +85,24 @@ def open_model(
     if chosen not in found.networks:
         raise NetworkNotFound(f"bundle {path}", f"has no {kind} network", f"It has {', '.join(found.networks)}")
     classes = len(found.description.classes)
-    loaded = _runtime.load(
-        found.networks[chosen],
-        classes,
-        runtime=execution.runtime,
-        threads=execution.threads,
-        batch=execution.batch,
-    )
-    selftest.check(found, loaded, chosen)
+    with _named(path):
+        loaded = _runtime.load(
+            found.networks[chosen],
+            classes,
+            runtime=execution.runtime,
+            threads=execution.threads,
+            batch=execution.batch,
+        )
+        selftest.check(found, loaded, chosen)
     return Model(found, accelerate(found, loaded, chosen, execution))
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say of which bundle the network is that fails in the block: a runtime is handed its bytes alone."""
+    try:
+        yield
+    except WbcError as error:
+        if error.what != _runtime.NETWORK:
+            raise
+        raise type(error)(f"{error.what} of {path}", error.why, error.remedy) from error

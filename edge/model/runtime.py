@@ -20,8 +20,13 @@ BYTE_GRID = (1.0, -128)
 ANNOUNCEMENT = re.compile(rb"^INFO: (?:Created|Initialized) TensorFlow Lite .*\n?", re.MULTILINE)
 """What interpreters say at each start, which is nothing that a user must know."""
 
+NETWORK = "the network"
+"""What fails, as long as nobody says which bundle it is of."""
+
 BATCH = 4
 """Tiles a call of the interpreter: eight are hardly faster, and the last call of a frame is filled up in vain."""
+
+_INSTEAD = "Convert it again, or try another runtime"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,19 +124,19 @@ class InterpreterRuntime:
                 self._interpreter.allocate_tensors()
             inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         except (ValueError, RuntimeError) as error:
-            raise RuntimeUnavailable("the network", f"{name} cannot load it: {error}", "Verify the bundle") from error
+            raise RuntimeUnavailable(NETWORK, f"{name} cannot load it: {error}", _INSTEAD) from error
         self._name = name
         sizes = [int(output["shape"][-1]) if len(output["shape"]) else 0 for output in outputs]
         if len(inputs) != 1 or len(outputs) != 2 or 0 in sizes or classes not in sizes or sizes[0] == sizes[1]:
-            raise BundleCorrupt("the network", f"expected one input, {classes} logits and an embedding")
+            raise BundleCorrupt(NETWORK, f"expected one input, {classes} logits and an embedding")
         if inputs[0]["dtype"] not in (np.int8, np.float32):
-            raise BundleCorrupt("the network", f"its input is {np.dtype(inputs[0]['dtype'])}, not int8 or float32")
+            raise BundleCorrupt(NETWORK, f"its input is {np.dtype(inputs[0]['dtype'])}, not int8 or float32")
         if len(inputs[0]["shape"]) != 4 or not inputs[0]["shape"].all():
             shape = tuple(inputs[0]["shape"].tolist())
-            raise BundleCorrupt("the network", f"its input has the shape {shape}, of no tiles")
+            raise BundleCorrupt(NETWORK, f"its input has the shape {shape}, of no tiles")
         self._is_int8 = inputs[0]["dtype"] == np.int8
         if self._is_int8 and inputs[0]["quantization"] != BYTE_GRID:
-            raise BundleCorrupt("the network", f"its input is not on the byte grid: {inputs[0]['quantization']}")
+            raise BundleCorrupt(NETWORK, f"its input is not on the byte grid: {inputs[0]['quantization']}")
         self._input = inputs[0]["index"]
         self._batch, *self.tile_shape = inputs[0]["shape"].tolist()
         self._logits, self._embedding = sorted(outputs, key=lambda output: int(output["shape"][-1]) != classes)
@@ -149,7 +154,7 @@ class InterpreterRuntime:
     def run(self, tiles: NDArray[np.uint8]) -> Outputs:
         """Judge tiles; see :meth:`Runtime.run`."""
         if list(tiles.shape[1:]) != self.tile_shape:
-            raise BundleCorrupt("the network", f"takes tiles of {tuple(self.tile_shape)}, not {tiles.shape[1:]}")
+            raise BundleCorrupt(NETWORK, f"takes tiles of {tuple(self.tile_shape)}, not {tiles.shape[1:]}")
         calls = -(-len(tiles) // self._batch)
         # One batch again and again: all tiles at once would push the network out of the processor's caches.
         batch = np.zeros((self._batch, *self.tile_shape), np.uint8 if self._is_int8 else np.float32)
@@ -167,11 +172,11 @@ class InterpreterRuntime:
                     batch[: len(part)] = part
                 raw[0][i], raw[1][i] = self.invoke(values)
         except (ValueError, RuntimeError) as error:
-            raise InferenceFailed("the network", f"failed on {self.name}: {error}") from error
+            raise InferenceFailed(NETWORK, f"failed on {self.name}: {error}") from error
         of_tiles = [part.reshape(-1, part.shape[-1])[: len(tiles)] for part in raw]
         outputs = Outputs(_dequantize(of_tiles[0], self._logits), _dequantize(of_tiles[1], self._embedding))
         if not (np.isfinite(outputs.logits).all() and np.isfinite(outputs.embeddings).all()):
-            raise InferenceFailed("the network", f"said what are no numbers, on {self.name}")
+            raise InferenceFailed(NETWORK, f"said what are no numbers, on {self.name}")
         return outputs
 
     def invoke(self, batch: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

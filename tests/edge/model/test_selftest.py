@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge.errors import BundleCorrupt, BundleNotFound, SelfTestFailed
+from edge.errors import BundleCorrupt, BundleNotFound, RuntimeUnavailable, SelfTestFailed
 from edge.model import Model, open_model, runtime, selftest, shelf
 from edge.model import bundle as bundles
 from edge.model.bundle import Bundle
@@ -44,6 +44,14 @@ def largest_buffer(network: bytes) -> tuple[int, int]:
 
 def test_the_model_that_ships_passes_here(bundled: Bundle, loaded: Runtime) -> None:
     assert round(selftest.check(bundled, loaded, "int8") / loaded.logit_step) <= selftest.MOST_STEPS
+
+
+def test_a_network_that_no_runtime_loads_is_named_by_its_bundle(bundled: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "half.wbc"
+    half = {"int8": bundled.networks["int8"][: len(bundled.networks["int8"]) // 2]}
+    bundles.write(replace(bundled, networks=half), path)
+    with pytest.raises(RuntimeUnavailable, match=f"^the network of {path}: .* cannot load it"):
+        open_model(path)
 
 
 @pytest.mark.parametrize("steps", [-5, 5, 100])
