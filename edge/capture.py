@@ -239,12 +239,12 @@ def _discard(picture: Path) -> None:
 
 
 def caption(result: FrameResult) -> str:
-    """Write the line over an overlay, such as ``ALL 0.97 - research use only``."""
+    """Write the line over an overlay, such as ``ALL 0.97, 32 of 65 tiles judged - research use only``."""
     if result.verdict is None or result.verdict == INDETERMINATE:
         said = f"{INDETERMINATE} ({result.reason})"
     else:
         said = f"{result.verdict} {result.probabilities[result.verdict]:.2f}"
-    return f"{said} - research use only"
+    return f"{said}, {len(result.tiles)} of {result.tiles_total} tiles judged - research use only"
 
 
 def run(

@@ -24,6 +24,9 @@ _HEAT = 0.25
 _PALE = 0.85
 """How far the legend's plate is brought to white."""
 
+_LEAST_SIDE_PX, _MOST_SIDE_PX = 450, 4096
+"""A smaller field is enlarged, pixel by pixel, until its legend can be read; but not beyond the larger."""
+
 _STRIP_PX = 64
 """Rows that are drawn at a time, so that drawing takes hardly more memory than the picture."""
 
@@ -82,7 +85,7 @@ def draw(pixels: Pixels, tiles: Sequence[JudgedTile], classes: Sequence[str], ca
     Returns
     -------
     ndarray
-        Shape (height, width, 3), uint8, BGR.
+        Shape (height, width, 3), uint8, BGR; each a whole number of times as large where the field is small.
     """
     height, width = pixels.shape[:2]
     thickness = max(1, round(min(height, width) / 400))
@@ -96,6 +99,9 @@ def draw(pixels: Pixels, tiles: Sequence[JudgedTile], classes: Sequence[str], ca
         is_rim = cv2.dilate(owners, around) != cv2.erode(owners, around)
         rows = np.s_[first - before : last - before]
         _tint(picture[first:last], owners[rows], is_rim[rows], tiles, classes)
+    times = max(1, min(-(-_LEAST_SIDE_PX // min(height, width)), _MOST_SIDE_PX // max(height, width)))
+    if times > 1:
+        picture = picture.repeat(times, axis=0).repeat(times, axis=1)
     _legend(picture, classes, caption)
     return picture
 

@@ -114,8 +114,20 @@ def test_the_frame_as_captured_is_not_drawn_on() -> None:
 
 
 def test_a_frame_smaller_than_its_legend_is_drawn_all_the_same() -> None:
-    picture = overlay.draw(np.zeros((1, 1, 3), np.uint8), [tile(-5, -5, 20)], CLASSES, "caption")
-    assert picture.shape == (1, 1, 3)
+    for size in ((1, 1), (1, 4000), (4000, 1)):
+        picture = overlay.draw(np.zeros((*size, 3), np.uint8), [tile(-5, -5, 20)], CLASSES, "caption")
+        assert picture.shape[0] * size[1] == picture.shape[1] * size[0]
+
+
+def test_a_small_field_is_enlarged_until_its_legend_can_be_read() -> None:
+    pixels = scene((224, 150))
+    one = tile(120, 90, 31)
+    picture = overlay.draw(pixels, [one], CLASSES, "caption")
+    assert picture.shape == (450, 672, 3)
+    assert np.array_equal(picture[300:450:3, :300:3], pixels[100:, :100])
+    inside = picture[270:363, 360:453]
+    for edge in (inside[:3], inside[-3:], inside[:, :3], inside[:, -3:]):
+        assert (edge == overlay.COLOURS_BGR[1]).all()
 
 
 squares = st.builds(
