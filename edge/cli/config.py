@@ -79,6 +79,9 @@ def check(file: Path | None) -> None:
         raise ConfigurationError(f"configuration {file}", error.strerror or str(error), "Name another") from error
     settings = config.read(path)
     _check(settings)
+    if file is None and not path.exists():
+        write(printable(f"{path}: not there, every setting has its default"))
+        return
     write(printable(f"{path}: {', '.join(settings) or 'nothing'} set, all within bounds"))
 
 

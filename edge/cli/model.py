@@ -82,7 +82,7 @@ Examples:
   wbc-edge model show ./new.wbc --json
 """,
 )
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=options.models_begun)
 @options.json_option
 def show(model: str | None, as_json: bool) -> None:
     """Show a model's card; with --json, its whole description."""
@@ -114,7 +114,7 @@ Examples:
   wbc-edge model verify new.wbc --runtime tflite-runtime
 """,
 )
-@click.argument("models", metavar="[MODEL]...", nargs=-1)
+@click.argument("models", metavar="[MODEL]...", nargs=-1, shell_complete=options.models_begun)
 @options.execution_options
 @options.json_option
 @click.pass_context

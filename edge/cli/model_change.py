@@ -68,7 +68,7 @@ A running service takes it between two frames. The model before is what `wbc-edg
 rollback` goes back to, and what the service goes back to by itself if the new one fails.
 """,
 )
-@click.argument("model")
+@click.argument("model", shell_complete=options.models_begun)
 @options.execution_options
 @options.journal_option
 def activate(model: str, execution: Execution, journal: str | None) -> None:
@@ -114,7 +114,7 @@ Example:
   sudo wbc-edge model remove mine@0123456789ab
 """,
 )
-@click.argument("model")
+@click.argument("model", shell_complete=options.models_begun)
 @options.journal_option
 def remove(model: str, journal: str | None) -> None:
     """Delete an installed model; not the one in force, and not the one that ships."""

@@ -17,6 +17,8 @@ from edge.cli.output import say, unicode
 from edge.errors import CameraNotFound, ConfigurationError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from edge.camera import CameraSettings
     from edge.journal import Journal
     from edge.model import Execution, Model
@@ -118,9 +120,24 @@ def execution_options(command: Command) -> Command:
     return result
 
 
+def models_begun(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Complete the name of a model, or a file's."""
+    from click.shell_completion import CompletionItem
+
+    from edge.model import shelf
+
+    names = [path.stem for path in shelf.available(model_folder()) if path.stem.startswith(begun)]
+    return [CompletionItem(begun, type="file"), *map(CompletionItem, names)]
+
+
 def model_option(command: Command) -> Command:
     """Add ``--model``."""
-    return option("--model", metavar="BUNDLE", help="Name or file of the model.  [default: the one in force]")(command)
+    return option(
+        "--model",
+        metavar="BUNDLE",
+        shell_complete=models_begun,
+        help="Name or file of the model.  [default: the one in force]",
+    )(command)
 
 
 def calibration_option(command: Command) -> Command:

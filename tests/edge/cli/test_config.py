@@ -114,6 +114,10 @@ def test_a_wrong_file_stops_every_command_with_a_line_and_can_be_looked_at(wbc, 
         assert (ran.code, ran.err.count("\n")) == (2, 1)
 
 
+def test_a_file_that_is_not_there_is_said_not_to_be(wbc, file):
+    assert wbc("config", "check").out == f"{file}: not there, every setting has its default\n"
+
+
 def test_an_example_is_a_configuration(wbc, file):
     file.parent.mkdir()
     file.write_text(wbc("config", "example").out)

@@ -3,6 +3,9 @@
 import re
 
 import pytest
+from click.shell_completion import ShellComplete
+
+from edge.cli.commands import command_line
 
 
 @pytest.mark.parametrize("as_json", [True, False])
@@ -49,6 +52,16 @@ def test_doctor_fails_on_a_problem(wbc, journal):
 def test_every_command_has_examples(wbc, command):
     shown = wbc(*command.split(), "--help").out
     assert f"wbc-edge {command}" in shown
+
+
+@pytest.mark.parametrize("command", [["model", "show"], ["model", "verify"], ["classify", "--model"]])
+def test_the_shell_completes_models_and_files(command):
+    complete = ShellComplete(command_line, {}, "wbc-edge", "_WBC_EDGE_COMPLETE")
+    assert [(item.type, item.value) for item in complete.get_completions(command, "mar")] == [
+        ("file", "mar"),
+        ("plain", "marrow"),
+    ]
+    assert [item.type for item in complete.get_completions(command, "./mar")] == ["file"]
 
 
 def test_the_help_names_every_command(wbc):
