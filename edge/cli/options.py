@@ -259,7 +259,11 @@ def load_model(path: Path, execution: Execution, trusted: Sequence[str] | None =
     from edge.model import trial
 
     keys = trusted_keys() if trusted is None else trusted
-    return trial.open_known(path, model_folder(), execution=execution, trusted_keys=keys)
+    model = trial.open_known(path, model_folder(), execution=execution, trusted_keys=keys)
+    choice = model.runtime.choice
+    if execution.accelerator == "gpu" and choice.accelerator == "cpu":
+        say(f"Not on the GPU that was asked for: {choice.why}")
+    return model
 
 
 def execution_of(settings: Config) -> Execution:

@@ -93,7 +93,7 @@ class GpuRuntime:
                 ready = self._ask(msgspec.msgpack.encode(task), lambda: self._refuse_imitation(_text(said)))
             except GpuFailed as error:
                 if _NONE_FOUND.search(_text(said)):
-                    raise GpuFailed("the GPU", "Vulkan finds none") from error
+                    raise GpuFailed("the GPU", "Vulkan finds no GPU") from error
                 raise
             self.adapter = self._named(_text(said))
         self._wait_at_most(RUN_TIMEOUT_S)

@@ -80,6 +80,13 @@ def test_pictures_are_saved_on_demand(simulate, journal):
     assert [path.suffix for path in journal.parent.glob("pictures/*/*")] == [".jpg"]
 
 
+def test_a_gpu_that_was_asked_for_and_is_not_there_is_told(simulate, monkeypatch):
+    monkeypatch.setenv("VK_DRIVER_FILES", "/nonexistent")
+    told = "Not on the GPU that was asked for: no Vulkan driver is installed"
+    assert told in simulate("--classify", "--count", 1, "--accelerator", "gpu").err.splitlines()
+    assert told not in simulate("--classify", "--count", 1, "--accelerator", "auto").err.splitlines()
+
+
 def test_overlays_need_a_model(simulate):
     ran = simulate("--count", 1, "--save", "overlays")
     assert ran.code == 2

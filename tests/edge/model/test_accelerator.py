@@ -105,7 +105,7 @@ def test_a_driver_that_is_none_leaves_the_processor(
     (tmp_path / "driver.json").touch()
     monkeypatch.setenv("VK_DRIVER_FILES", str(tmp_path / "driver.json"))
     found = chosen("gpu")
-    assert (found.choice.accelerator, found.choice.why) == ("cpu", "Vulkan finds none")
+    assert (found.choice.accelerator, found.choice.why) == ("cpu", "Vulkan finds no GPU")
 
 
 def test_a_faster_gpu_is_used_and_named_and_says_what_the_processor_says(
