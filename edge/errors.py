@@ -231,6 +231,12 @@ class JournalDiskFailed(JournalError):
     exit_code = 47
 
 
+class JournalMoved(JournalError, FileNotFoundError):
+    """Raised when the journal's file is no longer the one that was opened, or is gone and its log is not."""
+
+    exit_code = 48
+
+
 class OutputError(WbcError, OSError):
     """Raised when an output file or folder cannot be written."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge import durable
 from edge.errors import JournalError, JournalFull, JournalLocked, JournalReadOnly
-from edge.journal import schema
+from edge.journal import moved, schema
 from edge.journal.faults import reported
 
 
@@ -37,9 +37,11 @@ def to_write(file: Path, timeout_s: float) -> sqlite3.Connection:
     """
     with _accessible(file):
         durable.make_folder(file.parent)
+        moved.demand_no_orphan(file)
         if os.geteuid() == 0:
             # The service's account must be able to write it; SQLite gives the files beside it the same owner.
             durable.make_file(file)
+        moved.make_way(file, timeout_s)
         _judge_untouched(file)
     with _accessible(file), reported(file):
         connection = _connect(str(file), timeout_s)
@@ -51,6 +53,8 @@ def to_write(file: Path, timeout_s: float) -> sqlite3.Connection:
             connection.execute("PRAGMA foreign_keys = ON")
             schema.migrate(connection, file)
             _enter_wal(connection, file, timeout_s)
+            # The log is made when it is first looked into, and must be there to be missed.
+            schema.version(connection, file)
         except BaseException:
             connection.close()
             raise
@@ -73,6 +77,7 @@ def to_read(file: Path, timeout_s: float) -> sqlite3.Connection:
         The subclass that fits, see :meth:`edge.journal.Journal.open_read_only`.
     """
     with _accessible(file):
+        moved.demand_no_orphan(file)
         if not file.exists():
             raise JournalError(f"journal {file}", "there is none yet", "Capture or classify something first.")
         _judge_untouched(file)

@@ -6,15 +6,16 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from edge import __version__
-from edge.errors import JournalDiskFailed
+from edge.errors import JournalDiskFailed, JournalReadOnly
 from edge.journal import audit, backup, chain, connection, tallies
 from edge.journal.faults import readable, reported
+from edge.journal.moved import Files
 from edge.journal.reading import Reader
 from edge.journal.records import TILE_COLUMNS, boot_id, frame_row, numbers_by_name, text, tile_rows
 from edge.journal.schema import transaction
@@ -58,8 +59,16 @@ class Journal(Reader):
 
     Made by :meth:`open` or :meth:`open_read_only`; a context manager; used from the thread that opened it. Every method
     raises the subclass of ``JournalError`` that says what is wrong with the file: ``JournalReadOnly``,
-    ``JournalLocked``, ``JournalFull``, ``JournalCorrupt``, or ``JournalDiskFailed`` when the disk fails again and
-    again. After any of them the journal is as it was before the call.
+    ``JournalLocked``, ``JournalFull``, ``JournalCorrupt``, ``JournalDiskFailed`` when the disk fails again and again,
+    or ``JournalMoved`` when the file is no longer at its name. After any of them the journal is as it was before the
+    call.
+
+    Parameters
+    ----------
+    opened : sqlite3.Connection
+        To the journal's file; closed with this.
+    path : Path
+        The file.
 
     Attributes
     ----------
@@ -68,6 +77,21 @@ class Journal(Reader):
     """
 
     made_again = 0
+
+    def __init__(self, opened: sqlite3.Connection, path: Path) -> None:
+        super().__init__(opened, path)
+        self._files = Files(path)
+
+    def close(self) -> None:
+        """Close the file, wherever it was moved, with all that was logged in it; may be called twice."""
+        try:
+            # Closed already, or open to read only.
+            with suppress(sqlite3.ProgrammingError, JournalReadOnly), reported(self.path):
+                if self._files.is_moved():
+                    # SQLite folds the log into a file that kept its name only, and else leaves it to be lost.
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            super().close()
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, timeout_s: float = 5.0) -> Journal:
@@ -90,6 +114,8 @@ class Journal(Reader):
             When a later version of wbc-edge wrote it.
         JournalCorrupt
             When it is damaged, or no SQLite file; it is left untouched.
+        JournalMoved
+            When it is gone and its log is still there.
         JournalError
             When it is the database of another program; it is left untouched.
         """
@@ -319,12 +345,16 @@ class Journal(Reader):
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Write all that is done to the connection inside the block, or nothing of it."""
+        self._files.demand()
         with reported(self.path), transaction(self._connection):
             yield self._connection
+            # Once more: the row is acknowledged next, and the wait for another writer may have been long.
+            self._files.demand()
 
     @contextmanager
     def maintenance(self) -> Iterator[sqlite3.Connection]:
         """Lend the connection for what is no transaction: pragmas, and single questions."""
+        self._files.demand()
         with reported(self.path):
             yield self._connection
 

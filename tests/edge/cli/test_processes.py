@@ -206,3 +206,24 @@ finally:
 """
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert ran.stderr.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_a_journal_that_is_moved_or_removed_ends_a_session_in_a_line_and_loses_nothing_shown(
+    is_removed, start, process, journal
+):
+    aside = journal.with_name("aside.sqlite3")
+    with start(*FOREVER, "--json", "--interval", 0.2) as running:
+        shown = [json.loads(running.stdout.readline())["record"] for _ in range(2)]
+        journal.rename(aside)
+        if is_removed:
+            aside.unlink()
+        shown += [json.loads(line)["record"] for line in running.stdout]
+        err = running.stderr.read()
+    assert running.returncode == 48
+    assert err.count("\n") == 1
+    assert f"journal {journal}: it was moved, removed or replaced while in use" in err
+    if not is_removed:
+        assert [record.record for record in logged(aside)[0]] == shown
+    another = process(*FOREVER, "--json", "--count", 1)
+    assert (another.code, another.lines[0]["record"]) == (0, 1)

@@ -140,3 +140,47 @@ def test_the_journal_can_be_backed_up_while_it_works(service: Callable[..., Runn
         assert len(list(copy.frames())) >= 2
     frames = one.ask("status")["frames"]
     one.until(lambda report: report["frames"] > frames)
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_a_journal_that_is_moved_or_removed_under_it_is_told_and_another_is_begun(
+    service: Callable[..., Running], is_removed: bool
+) -> None:
+    one = service()
+    one.told("READY=1")
+    assert one.ask("frame", "S-1")["record"] == 1
+    path = one.folder / "state" / "journal.sqlite3"
+    aside = path.with_name("aside.sqlite3")
+    path.rename(aside)
+    if is_removed:
+        aside.unlink()
+    # Without a frame that would be lost first.
+    report = one.until(lambda report: report["state"] == "degraded")
+    assert "moved, removed or replaced while in use" in report["reason"]
+    one.until(lambda report: report["state"] == "ready")
+    assert one.ask("frame", "S-2")["record"] == 1
+    log = one.end()
+    assert log.count("while in use") == 1
+    with one.journal() as journal:
+        assert [record.sample for record in journal.frames()] == ["S-2"]
+        (degraded,) = [event.detail for event in journal.events() if event.kind == "service degraded"]
+        assert "while in use" in degraded
+        assert (journal.check(), journal.audit().problems) == ([], ())
+    if not is_removed:
+        with Journal.open_read_only(aside) as journal:
+            assert [record.sample for record in journal.frames()] == ["S-1"]
+            assert (journal.check(), journal.audit().problems) == ([], ())
+
+
+def test_a_frame_that_is_asked_for_is_not_acknowledged_by_a_journal_that_was_moved(
+    service: Callable[..., Running],
+) -> None:
+    one = service()
+    one.told("READY=1")
+    path = one.folder / "state" / "journal.sqlite3"
+    path.rename(path.with_name("aside.sqlite3"))
+    with pytest.raises(ServiceUnavailable):
+        one.ask("frame", "S-1")
+    for state in ("degraded", "ready"):
+        one.until(lambda report, state=state: report["state"] == state)
+    assert one.ask("frame", "S-1")["record"] == 1
