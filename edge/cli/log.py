@@ -344,6 +344,6 @@ def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, dict) and value:
         for key, part in value.items():
             yield from _leaves(part, f"{place}.{key}" if place else str(key))
-    elif value not in (None, [], {}):
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    elif value not in (None, [], (), {}):
+        shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         yield place, shown

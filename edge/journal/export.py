@@ -153,7 +153,7 @@ def _at(place: str, value: Any) -> Any:
 def _cell(value: Any) -> str | int | float | None:
     if isinstance(value, dict):
         return msgspec.json.encode(value).decode("utf-8")
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return _cell("; ".join(value))
     if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA):
         return f"'{value}"

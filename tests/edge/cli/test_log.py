@@ -8,6 +8,8 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+import cv2
+import numpy as np
 import pytest
 
 
@@ -51,6 +53,18 @@ def test_a_frame_is_shown_in_full(wbc):
     for place in places:
         assert f"\n{place} " in shown
     assert len(whole["tiles"]["judged"]) == whole["tiles"]["used"]
+
+
+def test_a_frame_is_shown_in_words_and_numbers_and_not_in_pythons_signs(wbc, tmp_path):
+    black = tmp_path / "black.png"
+    cv2.imwrite(str(black), np.zeros((480, 640, 3), np.uint8))
+    assert wbc("classify", black, "--um-per-px", 0.1).code == 0
+    *_, last = wbc("log", "list", "--json").lines
+    good, bad = (wbc("log", "show", record).out for record in (1, last["record"]))
+    assert "quality.reasons" not in good
+    assert f"{'quality.reasons':<32}  {', '.join(last['quality']['reasons'])}\n" in bad
+    assert f"{'sensor.white_balance':<32}  1.0, 1.0\n" in good
+    assert "(" not in good
 
 
 def test_a_record_that_is_not_there_has_its_own_code(wbc):

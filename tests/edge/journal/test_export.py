@@ -80,6 +80,16 @@ def test_csv_leaves_empty_what_is_missing(record: FrameRecord) -> None:
     assert {row[column] for column in missing} == {""}
 
 
+@pytest.mark.parametrize(
+    ("reasons", "cell"),
+    [((), ""), (("over-exposed",), "over-exposed"), (("out of focus", "over-exposed"), "out of focus; over-exposed")],
+)
+def test_csv_joins_reasons_and_warnings_by_semicolons(record: FrameRecord, reasons: tuple[str, ...], cell: str) -> None:
+    quality = replace(record.result.quality, reasons=reasons)
+    (row,) = csv_rows(replace(record, result=replace(record.result, quality=quality, warnings=reasons)))
+    assert (row["quality_reasons"], row["warnings"]) == (cell, cell)
+
+
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "\uff1d1"])
 def test_csv_text_is_never_a_formula(record: FrameRecord, name: str) -> None:
     named = replace(record.result, frame=name, reason=name, warnings=(name,), verdict=name, model=name)
