@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 _DAYS = options.Number(min=0, max=36500)
 _MEGABYTES = options.Number(min=0, max=1e8)
 _FRAME = "{:>6}  {}  {}  {}  {}  {:>4}  {}"
+
+
+def _digest(text: str) -> str:
+    """Read a digest, or enough of its beginning to tell it from others: with nothing every digest begins."""
+    if not re.fullmatch("[0-9a-f]{8,64}", text.lower()):
+        raise click.BadParameter(f"{text!r} is no digest, nor its first 8 hexadecimal digits or more.")
+    return text.lower()
 
 
 @click.group("log")
@@ -241,13 +249,18 @@ Pictures are not covered, nor when a sample was begun and ended or a frame revie
 the probabilities beside a sample's verdict, which follow from its tiles.
 """,
 )
-@click.option("--expect", metavar="DIGEST", help="A digest noted earlier, or its beginning, that must still be there.")
+@click.option(
+    "--expect",
+    type=_digest,
+    metavar="DIGEST",
+    help="A digest noted earlier, or its first 8 digits or more, that must still be there.",
+)
 @options.journal_option
 @options.json_option
 def verify(expect: str | None, journal: str | None, as_json: bool) -> None:
     """Check that the journal is sound, and that no frame, verdict, review or event in it was changed later."""
     with options.open_journal_to_read(journal) as log:
-        trail = log.audit(expect and expect.lower())
+        trail = log.audit(expect)
         problems = [*log.check(), *trail.problems]
         path = log.path
     if as_json:

@@ -149,6 +149,13 @@ def test_a_trail_that_was_tampered_with_is_told(wbc, journal):
     assert ran.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("noted", ["", " ", "3f9a0c4", "no digest at all", "3f9a0c41" * 9])
+def test_what_is_no_digest_proves_nothing_and_is_refused(wbc, noted):
+    ran = wbc("log", "verify", "--expect", noted)
+    assert (ran.code, ran.out) == (2, "")
+    assert "is no digest" in ran.err
+
+
 @pytest.mark.parametrize("beside", ["", "-wal"])
 def test_an_export_does_not_go_over_the_journal(wbc, journal, beside):
     with closing(sqlite3.connect(journal)) as held:
