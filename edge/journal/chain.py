@@ -186,16 +186,17 @@ def _without(first: int, last: int, gone: list[tuple[int, int]]) -> Iterator[tup
 def _replaced(connection: sqlite3.Connection) -> Iterator[str]:
     """Yield where a verdict or a review is not the one that was logged last."""
     told = {
-        row["sample"]: row["detail"]
-        for row in connection.execute(
-            "SELECT sample, detail FROM events WHERE kind = 'verdict' AND digest IS NOT NULL ORDER BY event"
-        )
+        row["sample"]: row
+        for row in connection.execute("SELECT sample, detail, digest FROM events WHERE kind = 'verdict' ORDER BY event")
     }
     for row in connection.execute("SELECT * FROM samples ORDER BY sample"):
+        event = told.get(row["sample"])
+        if event is not None and event["digest"] is None:
+            continue  # of before the chain: it proves nothing
         shown = None
         if row["verdict"] is not None:
             shown = verdict_said(row["verdict"], row["reason"], row["frames"], row["indeterminate"])
-        if row["sample"] in told and told[row["sample"]] != shown:
+        if shown != (event and event["detail"]):
             yield f"the verdict of sample {row['name']} is not as it was logged"
     words = {}
     for row in connection.execute("SELECT detail, who FROM events WHERE kind = 'review' ORDER BY event"):

@@ -109,6 +109,37 @@ def test_what_was_changed_shows(logged: Path, statement: str, problem: str) -> N
     assert any(problem in line for line in problems(logged)), problems(logged)
 
 
+def test_a_verdict_of_a_sample_that_never_had_one_shows(path: Path, result: FrameResult) -> None:
+    with Journal.open(path) as journal:
+        journal.record(journal.sample("S1"), replace(result, model=None, verdict=None))
+        journal.sample("S2")
+    assert problems(path) == ()
+    tamper(path, "UPDATE samples SET verdict = 'normal', probabilities = '{}', frames = 1, indeterminate = 0")
+    assert problems(path) == tuple(f"the verdict of sample {name} is not as it was logged" for name in ("S1", "S2"))
+
+
+def test_a_verdict_of_before_the_chain_is_no_problem_and_the_next_one_is_held_to(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        with Journal.open(path) as journal, journal.transaction() as connection:
+            connection.execute(
+                "INSERT INTO samples (name, started_s, verdict, probabilities, frames, indeterminate)"
+                " VALUES ('S1', 1.8e9, 'MM', '{}', 3, 0)"
+            )
+            connection.execute(
+                "INSERT INTO events (sample, kind, detail, wall_time_s, monotonic_s, boot_id, software)"
+                " VALUES (1, 'verdict', 'MM, 3 frames, 0 indeterminate', 1.8e9, 1.0, 'b', '0.0.1')"
+            )
+    with Journal.open(path) as journal:
+        assert journal.audit().problems == ()
+        journal.finish_sample(1, SampleResult("S1", "ALL", None, {"ALL": 0.9}, 4, 0))
+        assert journal.audit().problems == ()
+    tamper(path, "UPDATE samples SET verdict = 'MM'")
+    assert problems(path) == ("the verdict of sample S1 is not as it was logged",)
+
+
 def test_frames_logged_anew_are_not_those_that_the_events_tell_of(logged: Path, result: FrameResult) -> None:
     tamper(
         logged,
