@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from threading import Event
@@ -190,12 +191,7 @@ class Session:
 
     def so_far(self) -> SampleResult | None:
         """Decide on the sample by what was seen of it until now, by whichever process; None without a model."""
-        if self.model is None:
-            return None
-        bundle = self.model.bundle
-        classes = bundle.description.classes
-        seen = self._journal.tally(self._number, bundle.identity, len(classes))
-        return seen.decide(self.sample, bundle.description.decision, classes)
+        return None if self.model is None else self._decided_by(self.model)
 
     def finish(self) -> list[Failed | Finished]:
         """Wait for the pictures, decide on the sample and log the verdict, unless there never was a frame to judge.
@@ -208,10 +204,16 @@ class Session:
         if self._pictures is not None:
             self._pictures.close()
         failed = list(self.finished_pictures())
-        decided = self.so_far()
-        if decided is not None and decided.frames:
-            self._journal.finish_sample(self._number, decided)
+        decided = None
+        if self.model is not None:
+            decided = self._journal.finish_sample(self._number, partial(self._decided_by, self.model))
         return [*failed, Finished(self.sample, self.logged, decided)]
+
+    def _decided_by(self, model: Model) -> SampleResult:
+        bundle = model.bundle
+        classes = bundle.description.classes
+        seen = self._journal.tally(self._number, bundle.identity, len(classes))
+        return seen.decide(self.sample, bundle.description.decision, classes)
 
     def _attach(self, record: int, kind: str, picture: Path) -> None:
         try:

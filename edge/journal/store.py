@@ -289,24 +289,32 @@ class Journal(Reader):
             audit.append(connection, audit.event("review", said))
 
     @_made_again
-    def finish_sample(self, sample_id: int, result: SampleResult) -> None:
+    def finish_sample(self, sample_id: int, decide: Callable[[], SampleResult]) -> SampleResult:
         """Log the verdict of a sample, and an event of kind ``verdict`` that stays when the sample is continued.
 
         Parameters
         ----------
         sample_id : int
             Number of the sample.
-        result : SampleResult
-            Its verdict.
+        decide : callable
+            Gives its verdict by what is logged; called while nobody else can log more. One over no frame is not logged.
+
+        Returns
+        -------
+        SampleResult
+            What was decided.
 
         Raises
         ------
         RecordNotFound
             When there is no such sample.
         """
-        reason = None if result.reason is None else text(result.reason)
-        detail = chain.verdict_said(text(result.verdict), reason, result.frames, result.indeterminate)
         with self.transaction():
+            result = decide()
+            if not result.frames:
+                return result
+            reason = None if result.reason is None else text(result.reason)
+            detail = chain.verdict_said(text(result.verdict), reason, result.frames, result.indeterminate)
             audit.append(self._connection, audit.event("verdict", detail, sample_id))
             self._connection.execute(
                 "UPDATE samples SET finished_s = ?, verdict = ?, reason = ?, probabilities = ?, frames = ?,"
@@ -321,6 +329,7 @@ class Journal(Reader):
                     sample_id,
                 ),
             )
+        return result
 
     def back_up(self, target: str | os.PathLike[str]) -> int:
         """Copy the journal as it is at this moment to another file, while others write.

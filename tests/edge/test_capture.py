@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from threading import Event
 
@@ -151,6 +151,29 @@ def test_the_verdict_counts_what_another_process_logged_for_the_sample_meanwhile
     assert (of_other.decided.frames, finished.decided.frames) == (2, 3)
     assert journal.samples()[0].result == finished.decided
     assert Session(journal, "S-1", model=model).so_far() == finished.decided
+
+
+def test_no_frame_is_logged_between_what_the_verdict_counts_and_the_verdict(
+    journal, scripted, model, cells, monkeypatch
+):
+    late, counted = classify(Frame(cells, "late", 1, 0.1, 0.0, 0.0), model), Journal.tally
+
+    def counted_and_then_logged(asked, *of_what):
+        seen = counted(asked, *of_what)
+        with suppress(JournalLocked):
+            other.record(1, late)
+        return seen
+
+    with (
+        Journal.open(journal.path, timeout_s=0.0) as other,
+        Session(journal, "S-1", model=model) as session,
+        closing(run(scripted(cells), session)) as results,
+    ):
+        next(results)
+        monkeypatch.setattr(Journal, "tally", counted_and_then_logged)
+        (finished,) = results
+    (sample,) = journal.samples()
+    assert (sample.frames, sample.result.frames, finished.decided) == (1, 1, sample.result)
 
 
 def test_a_sample_that_was_open_for_months_is_taken_up_without_a_look_at_its_frames(journal, scripted, model, cells):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from math import inf, nan
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def logged(path: Path, result: FrameResult) -> Path:
             sample = journal.sample(name)
             for day in days:
                 journal.record(sample, replace(result, wall_time_s=NOW_S - day * DAY_S))
-            journal.finish_sample(sample, SampleResult(name, "MM", None, {"MM": 0.9}, 3, 0))
+            journal.finish_sample(sample, partial(SampleResult, name, "MM", None, {"MM": 0.9}, 3, 0))
         journal.review(5, "ALL", "sure")
     return path
 
@@ -134,7 +135,7 @@ def test_a_verdict_of_before_the_chain_is_no_problem_and_the_next_one_is_held_to
             )
     with Journal.open(path) as journal:
         assert journal.audit().problems == ()
-        journal.finish_sample(1, SampleResult("S1", "ALL", None, {"ALL": 0.9}, 4, 0))
+        journal.finish_sample(1, lambda: SampleResult("S1", "ALL", None, {"ALL": 0.9}, 4, 0))
         assert journal.audit().problems == ()
     tamper(path, "UPDATE samples SET verdict = 'MM'")
     assert problems(path) == ("the verdict of sample S1 is not as it was logged",)

@@ -42,7 +42,7 @@ def finished_journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
             journal.record(
                 sample, FrameResult(name, number, (2560, 1920), 0.1, 0.0, 0.0, SensorReport(), quality, tiles=tiles)
             )
-        journal.finish_sample(sample, SampleResult("S1", "MM", None, {"MM": 0.9}, 40, 0))
+        journal.finish_sample(sample, lambda: SampleResult("S1", "MM", None, {"MM": 0.9}, 40, 0))
     return journal.path
 
 

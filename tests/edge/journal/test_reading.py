@@ -79,8 +79,8 @@ def test_a_finished_sample_has_its_verdict_and_earlier_verdicts_stay_in_the_even
     sample = journal.sample("S1")
     earlier = SampleResult("S1", "indeterminate", "too little to see", {}, 1, 1)
     later = SampleResult("S1", "MM", None, {"MM": 0.9, "ALL": 0.1}, 12, 3)
-    journal.finish_sample(sample, earlier)
-    journal.finish_sample(sample, later)
+    journal.finish_sample(sample, lambda: earlier)
+    journal.finish_sample(sample, lambda: later)
     (kept,) = journal.samples()
     assert isinstance(kept, SampleRecord)
     assert kept.result == later

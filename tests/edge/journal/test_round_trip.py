@@ -130,7 +130,7 @@ def test_nothing_is_logged_for_a_sample_or_record_that_does_not_exist(journal: J
         lambda: journal.record(99, result),
         lambda: journal.record_failure(99, "a.bmp", ValueError("bad")),
         lambda: journal.attach_picture(99, "overlay", "a.jpg"),
-        lambda: journal.finish_sample(99, verdict),
+        lambda: journal.finish_sample(99, lambda: verdict),
     ):
         with pytest.raises(RecordNotFound):
             write()
