@@ -34,6 +34,13 @@ def _digest(text: str) -> str:
     return text.lower()
 
 
+def _label(text: str) -> str:
+    """Read what somebody sees in a frame, which must be something."""
+    if not text.strip():
+        raise click.BadParameter("it is empty: say what the frame shows.")
+    return text
+
+
 @click.group("log")
 def command() -> None:
     """Show and export what was logged."""
@@ -187,7 +194,7 @@ Examples:
 """,
 )
 @click.argument("record", type=options.COUNT)
-@click.option("--as", "label", required=True, metavar="CLASS", help="What the frame shows, in your eyes.")
+@click.option("--as", "label", type=_label, required=True, metavar="CLASS", help="What the frame shows, in your eyes.")
 @click.option("--note", default="", metavar="TEXT", help="What else is to be said.")
 @options.journal_option
 def review(record: int, label: str, note: str, journal: str | None) -> None:

@@ -85,6 +85,9 @@ def to_read(file: Path, timeout_s: float) -> sqlite3.Connection:
     with reported(file):
         try:
             found = schema.version(connection, file)
+            if not found:
+                remedy = "Capture or classify something, or put a copy in its place."
+                raise JournalError(f"journal {file}", "it is empty: nothing was logged in it, or all is lost", remedy)
             return connection if found == len(schema.MIGRATIONS) else _upgraded_copy(connection, found)
         except BaseException:
             connection.close()

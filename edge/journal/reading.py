@@ -28,6 +28,11 @@ _FRAMES = (
 )
 
 
+def no_such_record(record: int) -> RecordNotFound:
+    """Give what is raised for a number that no record has."""
+    return RecordNotFound(f"record {record}", "the journal has no such record", "See `wbc-edge log list`.")
+
+
 class Reader:
     """What can be asked of a journal; a context manager, used from the thread that opened it.
 
@@ -110,7 +115,7 @@ class Reader:
         """
         page = self._page(f"{_FRAMES} WHERE frames.record = :record", {"record": record})
         if not page:
-            raise RecordNotFound(f"record {record}", "the journal has no such record", "See `wbc-edge log list`.")
+            raise no_such_record(record)
         return page[0]
 
     def tally(self, sample_id: int, model: str, classes: int) -> Tally:

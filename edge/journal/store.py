@@ -16,7 +16,7 @@ from edge.errors import JournalDiskFailed, JournalReadOnly
 from edge.journal import audit, backup, chain, connection, tallies
 from edge.journal.faults import readable, reported
 from edge.journal.moved import Files
-from edge.journal.reading import Reader
+from edge.journal.reading import Reader, no_such_record
 from edge.journal.records import TILE_COLUMNS, boot_id, frame_row, numbers_by_name, text, tile_rows
 from edge.journal.schema import transaction
 from edge.result import FrameResult, SampleResult
@@ -138,7 +138,7 @@ class Journal(Reader):
         Raises
         ------
         JournalError
-            When there is no journal there; see :meth:`open` for the other failures.
+            When there is no journal there, or an empty file; see :meth:`open` for the other failures.
         """
         file = Path(path).absolute()
         return cls(connection.to_read(file, timeout_s), file)
@@ -281,6 +281,8 @@ class Journal(Reader):
         """
         said = chain.review_said(record, label, note)
         with self.transaction() as connection:
+            if connection.execute("SELECT 1 FROM frames WHERE record = ?", (record,)).fetchone() is None:
+                raise no_such_record(record)
             connection.execute(
                 "INSERT INTO reviews VALUES (?, ?, ?, ?, ?) ON CONFLICT (record) DO UPDATE SET"
                 " label = excluded.label, note = excluded.note, who = excluded.who, wall_time_s = excluded.wall_time_s",

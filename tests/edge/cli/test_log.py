@@ -208,7 +208,23 @@ def test_a_review_is_shown_and_exported_beside_the_verdict(wbc):
     assert wbc("log", "show", 3, "--json").lines[0]["review"]["label"] == "MM"
     rows = list(csv.DictReader(io.StringIO(wbc("log", "export").out)))
     assert [row["review"] for row in rows] == ["", "", "MM", ""]
-    assert wbc("log", "review", 99, "--as", "MM").code == 46
+    missing = wbc("log", "review", 99, "--as", "MM")
+    assert (missing.code, missing.err) == (46, wbc("log", "show", 99).err)
+
+
+@pytest.mark.parametrize("label", ["", "  "])
+def test_a_review_that_says_nothing_is_refused(wbc, label):
+    assert wbc("log", "review", 3, "--as", label).code == 2
+    assert wbc("log", "show", 3, "--json").lines[0]["review"] is None
+
+
+def test_an_empty_file_is_no_journal_in_order(wbc, tmp_path):
+    empty = tmp_path / "empty.sqlite3"
+    empty.touch()
+    for command in (["verify"], ["list"], ["export"], ["prune", "--picture-mb", 1]):
+        ran = wbc("log", *command, "--journal", empty)
+        assert (ran.code, ran.out, "it is empty" in ran.err) == (40, "", True)
+    assert empty.stat().st_size == 0
 
 
 def test_pruning_throws_away_what_is_asked_for_only(wbc):
