@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -15,12 +16,12 @@ import click
 
 from edge import durable
 from edge.cli import options
-from edge.cli.output import left, painted, printable, standard_output, write, write_json
+from edge.cli.output import left, painted, printable, say, standard_output, unicode, write, write_json
 from edge.cli.report import COLOURS
 from edge.errors import JournalCorrupt, OutputError, WbcError
 
 if TYPE_CHECKING:
-    from edge.journal import FrameRecord
+    from edge.journal import FrameRecord, Journal
 
 _DAYS = options.Number(min=0, max=36500)
 _MEGABYTES = options.Number(min=0, max=1e8)
@@ -66,13 +67,16 @@ def list_frames(sample: str | None, verdict: str | None, limit: int, journal: st
 
     with options.open_journal_to_read(journal) as log:
         frames = list(log.frames(sample=sample, verdict=verdict, limit=limit))
+        if not frames:
+            _say_none("frame", log, sample)
     if as_json:
         for record in frames:
             write_json(to_object(record))
+    if as_json or not frames:
         return
     write(
         _FRAME.format(
-            "record", left("time", 19), left("sample", 20), left("frame", 32), left("verdict", 13), "prob", ""
+            "record", left("local time", 19), left("sample", 20), left("frame", 32), left("verdict", 13), "prob", ""
         )
     )
     for record in frames:
@@ -97,7 +101,7 @@ def list_samples(journal: str | None, as_json: bool) -> None:
         for sample in samples:
             write_json(sample)
         return
-    write(f"{left('sample', 24)}  {left('started', 19)}  frames  verdict")
+    write(f"{left('sample', 24)}  {left('started, local time', 19)}  frames  verdict")
     for sample in samples:
         verdict = sample.result.verdict if sample.result else "–"
         reason = f" ({sample.result.reason})" if sample.result and sample.result.reason else ""
@@ -123,6 +127,8 @@ def list_events(sample: str | None, kind: str | None, limit: int, journal: str |
     """List what happened beside the frames: unreadable files, lost cameras, verdicts."""
     with options.open_journal_to_read(journal) as log:
         events = log.events(sample=sample, kind=kind, limit=limit)
+        if not events:
+            _say_none("event", log, sample)
     for event in events:
         if as_json:
             write_json(event)
@@ -154,6 +160,8 @@ def show_frame(record: int, journal: str | None, as_json: bool) -> None:
         return
     # Hundreds of lines that only a program wants.
     del found["tiles"]["judged"]
+    if found["wall_time"]:
+        found["wall_time"] = datetime.fromisoformat(found["wall_time"]).astimezone().isoformat(" ", "milliseconds")
     for place, value in _leaves(found):
         write(f"{place:<32}  {printable(value)}")
 
@@ -182,6 +190,8 @@ def export(form: str, out: str | None, sample: str | None, verdict: str | None, 
         standard_output() if out is None else _file(Path(out), log.path) as stream,
     ):
         write_to(log.frames(sample=sample, verdict=verdict), stream)
+        if next(log.frames(sample=sample, verdict=verdict, limit=1), None) is None:
+            _say_none("frame", log, sample)
 
 
 @command.command(
@@ -308,6 +318,14 @@ def back_up(file: Path, journal: str | None, as_json: bool) -> None:
         write(printable(f"{file}: {size_bytes} bytes"))
 
 
+def _say_none(what: str, log: Journal, sample: str | None) -> None:
+    """Say that nothing was found, and whether that is since the sample was mistyped."""
+    if sample is None or unicode(sample) in (known.name for known in log.samples()):
+        say(f"No {what} was found")
+    else:
+        say(f"No sample {sample} is known, see `wbc-edge log samples`")
+
+
 @contextmanager
 def _file(path: Path, journal: Path) -> Iterator[TextIO]:
     try:
@@ -322,7 +340,9 @@ def _file(path: Path, journal: Path) -> Iterator[TextIO]:
     except (BrokenPipeError, WbcError):
         raise
     except OSError as error:
-        raise OutputError(str(path), error.strerror or str(error), "Name a file that this user can write") from error
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "Free some space there" if is_full else "Name a file that this user can write"
+        raise OutputError(str(path), error.strerror or str(error), remedy) from error
 
 
 @contextmanager

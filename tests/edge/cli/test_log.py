@@ -5,8 +5,10 @@ import io
 import json
 import os
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import datetime, timedelta, timezone
 
 import cv2
 import numpy as np
@@ -22,11 +24,44 @@ def two_samples(simulate, wbc, fields):
 
 def test_frames_are_listed_the_most_recent_last(wbc):
     header, *rows = wbc("log", "list").out.splitlines()
-    assert header.split()[:3] == ["record", "time", "sample"]
+    assert header.split()[:4] == ["record", "local", "time", "sample"]
     assert [row.split()[0] for row in rows] == ["1", "2", "3", "4"]
     assert [line["record"] for line in wbc("log", "list", "--sample", "S-2", "--json").lines] == [3, 4]
     assert [line["record"] for line in wbc("log", "list", "--limit", 1, "--json").lines] == [4]
     assert wbc("log", "list", "--verdict", "nothing", "--json").lines == []
+
+
+@pytest.mark.parametrize("command", [["list"], ["list", "--json"], ["events"], ["export", "--format", "jsonl"]])
+def test_that_nothing_was_found_is_said_and_that_a_sample_is_not_known(wbc, command):
+    asked = ["--kind", "nosuch"] if command == ["events"] else ["--verdict", "nosuch"]
+    what = "event" if command == ["events"] else "frame"
+    for of_whom in ([], ["--sample", "S-1"]):
+        ran = wbc("log", *command, *asked, *of_whom)
+        assert (ran.code, ran.out, ran.err) == (0, "", f"No {what} was found\n")
+    ran = wbc("log", *command, "--sample", "nosuch")
+    assert (ran.code, ran.out, ran.err) == (0, "", "No sample nosuch is known, see `wbc-edge log samples`\n")
+    assert wbc("log", *command, "--sample", "S-2").err == ""
+
+
+@pytest.fixture
+def east(monkeypatch):
+    """Let local time be three hours before that of Greenwich."""
+    monkeypatch.setenv("TZ", "EAST-3")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_people_are_shown_local_time_and_programs_are_given_its_offset(wbc, east):
+    logged_s = wbc("log", "show", 1, "--json").lines[0]["wall_time_s"]
+    local = datetime.fromtimestamp(logged_s, timezone(timedelta(hours=3)))
+    assert f"{local:%Y-%m-%d %H:%M:%S}" in wbc("log", "list").out.splitlines()[1]
+    assert f"\n{'wall_time':<32}  {local.isoformat(' ', 'milliseconds')}\n" in wbc("log", "show", 1).out
+    (row, *_) = csv.DictReader(io.StringIO(wbc("log", "export").out))
+    for given in (row["wall_time"], wbc("log", "show", 1, "--json").lines[0]["wall_time"]):
+        assert given.endswith("+00:00")
+        assert datetime.fromisoformat(given) == local.replace(microsecond=local.microsecond // 1000 * 1000)
 
 
 def test_samples_are_listed_with_their_verdicts(wbc):
@@ -126,6 +161,12 @@ def test_an_export_goes_into_a_pipe(wbc, tmp_path):
         assert wbc("log", "export", "--format", "jsonl", "--out", pipe).code == 0
         assert len(read.result().splitlines()) == 4
     assert pipe.is_fifo()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full device")  # noqa: PTH110
+def test_an_export_to_a_full_disk_asks_for_space(wbc):
+    ran = wbc("log", "export", "--out", "/dev/full")
+    assert (ran.code, ran.err) == (50, "wbc-edge: /dev/full: No space left on device. Free some space there\n")
 
 
 @pytest.mark.parametrize("out", [".", "..", "/"])
