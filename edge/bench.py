@@ -8,6 +8,7 @@ same run, so that a busy or throttled processor slows both.
 from __future__ import annotations
 
 import importlib
+import os
 import resource
 import sqlite3
 import statistics
@@ -103,7 +104,7 @@ def measure(frame: Frame, model: Model, folder: Path, *, threads: int = 1, repea
     model : Model
         By what.
     folder : Path
-        On the disk whose speed matters; a temporary folder is made in it, and removed.
+        On the disk whose speed matters; a temporary folder is made in it, or in what there is above it, and removed.
     threads : int
         Threads that the model was loaded with; OpenCV is given as many.
     repeats : int
@@ -127,8 +128,8 @@ def measure(frame: Frame, model: Model, folder: Path, *, threads: int = 1, repea
     judged = pipeline.classify(frame, model)
     if not judged.tiles:
         raise ConfigurationError("The frame to time", "no tile of it is judged", "Time a larger one")
+    folder = next(there for there in (folder, *folder.absolute().parents) if os.access(there, os.F_OK))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         place = tempfile.TemporaryDirectory(prefix=".wbc-edge-bench-", dir=folder)
     except OSError as error:
         raise OutputError(f"folder {folder}", error.strerror or str(error), "Name a journal elsewhere") from error

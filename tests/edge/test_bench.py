@@ -28,7 +28,7 @@ def test_figures_are_of_one_run(frame, model, tmp_path):
     assert min(*figures.stages_ms.values(), *figures.floors_ms.values()) >= 0
     assert figures.floor_ms == pytest.approx(sum(figures.floors_ms.values()))
     assert (figures.repeats, figures.model) == (2, model.bundle.identity)
-    assert list((tmp_path / "new" / "folder").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_ratio_is_that_of_a_turn(frame, model, tmp_path):
