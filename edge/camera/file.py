@@ -10,12 +10,14 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 
 from edge.camera.base import CameraSettings, EndOfFrames, stamp
 from edge.camera.chatter import only_errors
+from edge.camera.container import counts_frames, is_cut
 from edge.camera.decode import IMAGE_SUFFIXES, check_size, display_name, read_image
 from edge.errors import ImageError, NoImages
 from edge.frame import Frame, Pixels
@@ -161,11 +163,19 @@ def read_video(path: Path) -> Iterator[tuple[str, Pixels]]:
     Raises
     ------
     ImageError
-        When it cannot be opened; or after its last whole frame, when it has fewer than it announces. Damage within
-        the stream that the codec conceals goes unnoticed.
+        When it cannot be opened; or after its last whole frame, when its file is cut off, or has fewer than it counts.
+        Damage within the stream that the codec conceals goes unnoticed, as in the frame in which a WMV is cut off.
     """
     name = display_name(path)
     only_errors()
+    try:
+        with path.open("rb") as file:
+            yield from _play(file, path, name)
+    except OSError as error:
+        raise ImageError(name, error.strerror or str(error)) from error
+
+
+def _play(file: BinaryIO, path: Path, name: str) -> Iterator[tuple[str, Pixels]]:
     video = cv2.VideoCapture(os.fsdecode(path), cv2.CAP_FFMPEG)
     try:
         if not video.isOpened():
@@ -183,8 +193,10 @@ def read_video(path: Path) -> Iterator[tuple[str, Pixels]]:
                 break
             yield f"{name}#{number:06d}", np.asarray(pixels, np.uint8)
             number += 1
-        if number < announced:
+        if counts_frames(file) and number < announced:
             raise ImageError(name, f"the video is truncated, {number} of {announced} frames are whole")
+        if is_cut(file):
+            raise ImageError(name, f"the video is truncated, {number} frames are whole")
     finally:
         video.release()
 
