@@ -33,7 +33,7 @@ os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "fflags;discardcorrupt")
 
 def open_camera(argument: str, settings: CameraSettings) -> FileCamera:
     """Open ``file:PATH-OR-GLOB``."""
-    return FileCamera([argument], settings)
+    return FileCamera(find_files(argument), settings, name=f"file:{argument}")
 
 
 def find_files(pattern: str | Path) -> list[Path]:
@@ -42,9 +42,9 @@ def find_files(pattern: str | Path) -> list[Path]:
     Parameters
     ----------
     pattern : str or Path
-        A file, taken as it is; a folder, searched with all folders below it for known suffixes, hidden files left
-        out; or a pattern with ``*``, ``?``, ``[]`` or ``**``. ``~`` is the home folder. Pipes, sockets and devices,
-        whose reading may never end, are passed over.
+        A file, taken as it is, be it a link that leads nowhere; a folder, searched with all folders below it for known
+        suffixes, hidden files left out; or a pattern with ``*``, ``?``, ``[]`` or ``**``. ``~`` is the home folder.
+        Pipes, sockets and devices, whose reading may never end, are passed over.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def find_files(pattern: str | Path) -> list[Path]:
     path = Path(os.path.expanduser(pattern))  # noqa: PTH111
     # What exists goes before what matches: "slide [1].png" is a fine name.
     try:
-        path.stat()
+        path.lstat()
         named = [path]
     except OSError as error:
         named = [Path(match) for match in glob.glob(str(path), recursive=True)]  # noqa: PTH207
@@ -91,26 +91,25 @@ class FileCamera:
 
     Parameters
     ----------
-    patterns : sequence of str
-        Each as ``find_files`` takes it.
+    files : sequence of Path
+        Images and videos, in the order in which they are played; one that is not there any more is unreadable.
     settings : CameraSettings
         ``um_per_px`` is required; files keep their own size.
+    name : str
+        What the source is called.
 
     Raises
     ------
-    NoImages
-        When one of the patterns names no file.
     ScaleError
         When no pixel size is given.
     """
 
     finite = True
 
-    def __init__(self, patterns: Sequence[str], settings: CameraSettings) -> None:
-        self.name = "file:" + ",".join(display_name(pattern) for pattern in patterns)
-        self._um_per_px = settings.required_um_per_px(", ".join(display_name(pattern) for pattern in patterns))
-        self.files = tuple(file for pattern in patterns for file in find_files(pattern))
-        self._left = deque(self.files)
+    def __init__(self, files: Sequence[Path], settings: CameraSettings, name: str) -> None:
+        self.name = display_name(name)
+        self._um_per_px = settings.required_um_per_px(self.name)
+        self._left = deque(files)
         self._video: Iterator[tuple[str, Pixels]] | None = None
         self._sequence = settings.first_sequence
 

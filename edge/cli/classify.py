@@ -60,9 +60,7 @@ def command(
     settings = CameraSettings(um_per_px, timeout_s=_TIMEOUT_S)
     some_are_videos = any(file.suffix.lower() in VIDEO_SUFFIXES for file in files)
     exit_code = observe(
-        lambda: GuardedCamera(
-            ", ".join(paths), settings, opener=lambda _, asked: FileCamera([str(file) for file in files], asked)
-        ),
+        lambda: GuardedCamera(", ".join(paths), settings, opener=lambda name, asked: FileCamera(files, asked, name)),
         context.obj,
         model=options.load_model(options.find_model(model), execution),
         expected=None if some_are_videos else len(files),

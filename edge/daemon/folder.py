@@ -24,7 +24,7 @@ from edge.camera.decode import IMAGE_SUFFIXES, display_name
 from edge.camera.file import FileCamera
 from edge.camera.guard import BackOff, GuardedCamera, Teller
 from edge.daemon.triggers import Surroundings
-from edge.errors import CameraError, ImageError, NoImages, OutputError, WbcError
+from edge.errors import CameraError, ImageError, OutputError, WbcError
 from edge.frame import Frame
 from edge.journal import Journal
 from edge.line import Shot
@@ -104,14 +104,14 @@ class FolderTrigger:
         """There is nothing to release."""
 
     def _read(self, path: Path, told: Teller) -> Frame:
-        def opened(_: str, settings: CameraSettings) -> Camera:
-            return FileCamera([str(path)], settings)
+        def opened(name: str, settings: CameraSettings) -> Camera:
+            return FileCamera([path], settings, name)
 
         try:
             # A folder may be on a network that hangs.
             with closing(GuardedCamera(f"file:{path}", self._settings, BackOff(attempts=0), opened)) as file:
                 return file.read(told)
-        except (EndOfFrames, NoImages, CameraError) as error:
+        except (EndOfFrames, CameraError) as error:
             raise ImageError(path.name, getattr(error, "why", "") or "holds no frame") from error
 
 

@@ -73,13 +73,22 @@ def test_a_file_named_like_a_pattern_is_itself(tmp_path):
     assert find_files(path) == [path]
 
 
+@pytest.mark.parametrize("name", ["dead.png", "dead [1].png"])
+def test_a_link_that_leads_nowhere_is_an_unreadable_file_whatever_its_name(folder, name):
+    (folder / name).symlink_to(folder / "nowhere.png")
+    assert find_files(folder / name) == [folder / name]
+    frames = play(open_camera(f"file:{folder}", SETTINGS))
+    (error,) = [frame for frame in frames if isinstance(frame, ImageError)]
+    assert (error.what, len(frames)) == (str(folder / name), 5)
+
+
 def test_the_home_folder_is_understood(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert find_files("~/field.png" if write(tmp_path / "field.png") else "") == [tmp_path / "field.png"]
 
 
 def test_several_paths_are_one_sequence(folder):
-    camera = FileCamera([str(folder / "field2.png"), str(folder / "b")], SETTINGS)
+    camera = FileCamera([folder / "field2.png", *find_files(folder / "b")], SETTINGS, name="two")
     assert [(frame.sequence, int(frame.pixels[0, 0, 0])) for frame in play(camera)] == [(0, 2), (1, 200)]
 
 

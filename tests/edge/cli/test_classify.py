@@ -37,6 +37,18 @@ def test_a_path_that_names_nothing_does_not_stop_the_others(wbc, field, tmp_path
     assert ran.lines[2]["frame"] == str(field)
 
 
+@pytest.mark.parametrize("named", [True, False], ids=["named", "in a folder"])
+def test_a_link_that_leads_nowhere_does_not_stop_the_others(wbc, field, tmp_path, named):
+    (tmp_path / "fields").mkdir()
+    (tmp_path / "fields" / "field.png").symlink_to(field)
+    dead = tmp_path / "fields" / "dead [1].png"
+    dead.symlink_to(tmp_path / "nowhere.png")
+    ran = wbc("classify", *([dead, field] if named else [tmp_path / "fields"]), *SCALE, "--json")
+    failed, judged, sample = ran.lines
+    assert (ran.code, failed["frame"], failed["exit_code"]) == (20, str(dead), 20)
+    assert ("record" in judged, sample["frames"]) == (True, 1)
+
+
 @pytest.mark.parametrize("name", ["", "nowhere.png", "*.bmp"])
 def test_nothing_to_read_is_told_without_an_empty_sample(wbc, tmp_path, name):
     ran = wbc("classify", tmp_path / name, *SCALE, "--json")
