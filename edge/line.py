@@ -16,12 +16,14 @@ from threading import Lock, Thread
 from types import TracebackType
 from typing import Any
 
+import cv2
+
 from edge import pipeline
 from edge.bell import Bell
 from edge.belt import Belt
 from edge.camera import EndOfFrames
 from edge.camera.guard import Teller
-from edge.errors import ImageError, InferenceFailed
+from edge.errors import ImageError, InferenceFailed, WbcError
 from edge.frame import Frame, Pixels
 from edge.model import Model
 from edge.result import FrameResult
@@ -80,7 +82,7 @@ class Broken:
     shot : Shot
         What was asked for.
     error : BaseException
-        Why.
+        Why; an ``ImageError`` also where OpenCV, NumPy or memory failed on a frame: the next one is another picture.
     """
 
     shot: Shot
@@ -125,6 +127,7 @@ class _Piece:
     prepared: pipeline.Prepared | None = None
     has_turn: bool = False
     outcome: Judged | Broken | Passed | None = None
+    name: str = ""
 
 
 class Line:
@@ -274,7 +277,7 @@ class Line:
             return _Piece(shot, has_turn=not shot.may_drop, outcome=Passed(shot))
         try:
             frame = shot.take(self._tell)
-            return _Piece(shot, frame, self._model, has_turn=not shot.may_drop)
+            return _Piece(shot, frame, self._model, has_turn=not shot.may_drop, name=frame.name)
         except EndOfFrames:
             return None
         except BaseException as error:  # whatever it is, it belongs to the one who takes it off
@@ -287,7 +290,7 @@ class Line:
                 try:
                     work(piece)
                 except BaseException as error:
-                    piece = _broken(piece.shot, error, piece.has_turn)
+                    piece = _broken(piece.shot, _of_its_picture(error, piece.name), piece.has_turn)
                 self._begun_s.pop(work.__name__)
             target.put(piece)
             del piece
@@ -342,6 +345,17 @@ class Line:
     def _tell(self, kind: str, detail: str) -> None:
         self._told.append(Told(kind, detail))
         self._bell.ring()
+
+
+def _of_its_picture(error: BaseException, frame: str) -> BaseException:
+    """Give the failure of one frame for what a library raised over its pixels; any other error stays what it is."""
+    if isinstance(error, WbcError) or not isinstance(error, (cv2.error, ValueError, MemoryError)):
+        return error
+    detail = error.err if isinstance(error, cv2.error) else str(error)
+    why = f"it cannot be judged, {type(error).__name__}: {detail or 'no more is known'}"
+    failed = ImageError(frame, why, "Report it, with this picture")
+    failed.__cause__ = error
+    return failed
 
 
 def _broken(shot: Shot, error: BaseException, has_turn: bool = False) -> _Piece:

@@ -66,6 +66,8 @@ def read_image(path: str | Path) -> Pixels:
         raise ImageError(display_name(path), error.strerror or str(error)) from error
     except (ValueError, cv2.error) as error:
         raise ImageError(display_name(path), str(error)) from error
+    except MemoryError as error:
+        raise ImageError(display_name(path), "there is not memory enough to read it") from error
 
 
 def check_size(width_px: int, height_px: int, bytes_per_px: int = 3) -> None:

@@ -94,7 +94,8 @@ def _sizes(frames: Iterable[Pixels]) -> tuple[NDArray[np.float64], int]:
     """Measure the diameters of lone red cells, in pixels of frames that were made smaller by a whole number."""
     every, reduction = [], 1
     for pixels in frames:
-        reduction = max(1, math.ceil(pixels.shape[1] / _WIDEST_PX))
+        # Of a very flat frame a line of pixels is left.
+        reduction = max(1, min(math.ceil(pixels.shape[1] / _WIDEST_PX), pixels.shape[0]))
         small = cv2.resize(pixels, None, fx=1 / reduction, fy=1 / reduction, interpolation=cv2.INTER_AREA)
         every.append(_lone_px(np.asarray(small, np.uint8)))
     return _usual(np.concatenate(every)), reduction

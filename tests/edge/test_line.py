@@ -12,10 +12,13 @@ from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Timer
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
+from edge import pipeline
 from edge.bell import Bell
 from edge.camera import EndOfFrames
 from edge.camera.guard import Teller
@@ -184,6 +187,39 @@ def test_what_a_stage_raises_comes_out_with_the_frame_it_was_raised_for(model: M
     assert isinstance(broken, Broken)
     assert (broken.shot.errand, type(broken.error)) == ("first", RuntimeUnavailable)
     assert isinstance(blank, Judged)
+
+
+@pytest.mark.parametrize("stage", ["prepare", "judge"])
+@pytest.mark.parametrize("error", [cv2.error("resize"), ValueError("no such shape"), MemoryError()], ids=repr)
+def test_what_a_library_cannot_do_with_a_frame_is_a_failure_of_that_frame(
+    model: Model, cells: Pixels, monkeypatch: pytest.MonkeyPatch, stage: str, error: Exception
+) -> None:
+    whole = getattr(pipeline, stage)
+
+    def failing(what: Frame | pipeline.Prepared, how: Any) -> Any:
+        if (what.name if isinstance(what, Frame) else what.measured.frame) == "field 1":
+            raise error
+        return whole(what, how)
+
+    monkeypatch.setattr(pipeline, stage, failing)
+    with Line((Shot(taking(cells, number)) for number in range(3)), model) as line:
+        first, broken, last = all_of(line)
+    assert isinstance(broken, Broken)
+    assert isinstance(broken.error, ImageError)
+    assert (broken.error.what, type(error).__name__ in str(broken.error)) == ("field 1", True)
+    assert broken.error.__cause__ is error
+    assert isinstance(first, Judged)
+    assert isinstance(last, Judged)
+
+
+def test_an_error_of_the_program_is_no_failure_of_a_frame(
+    model: Model, cells: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "prepare", lambda frame, _: frame.no_such_thing)
+    with Line(iter([Shot(taking(cells, 0))]), model) as line:
+        (broken,) = all_of(line)
+    assert isinstance(broken, Broken)
+    assert isinstance(broken.error, AttributeError)
 
 
 def test_closed_it_gives_out_what_it_has_in_hand(model: Model, gate: Gate, cells: Pixels) -> None:

@@ -1,6 +1,7 @@
 """`wbc-edge classify` judges what can be read, reports what cannot, and ends with the code of the first failure."""
 
 import cv2
+import numpy as np
 import pytest
 
 from edge.journal import Journal
@@ -63,6 +64,14 @@ def test_a_file_that_is_no_image_leaves_an_indeterminate_sample(wbc, tmp_path):
     assert (ran.lines[-1]["verdict"], ran.lines[-1]["frames"]) == ("indeterminate", 0)
 
 
+def test_a_very_flat_picture_is_judged_like_any_other(wbc, field, tmp_path):
+    strip = cv2.imdecode(_bytes(field), cv2.IMREAD_COLOR)[200:240]
+    cv2.imwrite(str(tmp_path / "flat.png"), np.tile(strip, (1, 191, 1)))
+    ran = wbc("classify", tmp_path / "flat.png", field, *SCALE, "--json")
+    assert (ran.code, ran.lines[-1]["frames"]) == (0, 2)
+    assert ran.lines[0]["quality"]["usable"]  # or red cells are not looked for
+
+
 def test_a_pattern_and_several_paths_are_one_sample(wbc, fields, field):
     ran = wbc("classify", f"{fields}/Feld [13]*.png", field, *SCALE, "--json", "--sample", "S-1")
     assert ran.code == 0
@@ -122,8 +131,6 @@ def test_a_name_that_drives_the_terminal_is_defused(wbc, field, tmp_path):
 
 
 def _bytes(path):
-    import numpy as np
-
     return np.frombuffer(path.read_bytes(), np.uint8)
 
 

@@ -97,3 +97,8 @@ def test_specks_and_platelets_are_no_red_cells() -> None:
 @pytest.mark.parametrize(("um_per_px", "odd"), [(0.2, False), (0.17, False), (0.25, False), (0.1, True), (0.5, True)])
 def test_another_objective_shows_by_red_cells(um_per_px: float, odd: bool) -> None:
     assert red_cells.are_odd(discs(36, 40), um_per_px) == odd
+
+
+def test_a_very_flat_picture_shows_no_red_cells() -> None:
+    assert not red_cells.are_odd(np.full((32, 90_000, 3), 235, np.uint8), 0.1)
+    assert red_cells.measure([np.full((32, 90_000, 3), 235, np.uint8)]) is None
