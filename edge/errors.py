@@ -112,7 +112,7 @@ class CameraLost(CameraError, ConnectionError):
 
 
 class ImageError(WbcError, ValueError):
-    """Raised when a file is not an image that can be read whole; the other files go on."""
+    """Raised when a file is not an image that can be read whole and judged; the other files go on."""
 
     exit_code = 20
 

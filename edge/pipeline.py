@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge import verdict
+from edge.errors import ImageError
 from edge.frame import Frame, Pixels
 from edge.model import Bundle, Model
 from edge.model.description import Description, Tiling
 from edge.result import INDETERMINATE, FrameResult, TileResult
-from edge.vision import field, illumination, morphology, nuclei, quality, red_cells, tiling
+from edge.vision import field, illumination, morphology, nuclei, quality, red_cells, scale, tiling
 from edge.vision.field import Field
 from edge.vision.morphology import Morphology
 from edge.vision.nuclei import Nuclei
@@ -45,7 +46,22 @@ class _Look:
     quality: Quality
 
 
+def _check_size(frame: Frame, um_per_px: float) -> None:
+    """Refuse a frame that would take gigabytes at the scale wanted, which is up to twice as fine as its own."""
+    scale.check_fits(frame.um_per_px, um_per_px)
+    own = frame.pixels.shape[1], frame.pixels.shape[0]
+    width, height = scale.resampled_size(own, frame.um_per_px, um_per_px)
+    if width * height > scale.MOST_PIXELS:
+        raise ImageError(
+            frame.name,
+            f"{own[0]}x{own[1]} pixels of {frame.um_per_px:g} um are {width * height / 1e6:.0f} megapixels at the "
+            f"{um_per_px:g} um they are judged at, {scale.MOST_PIXELS / 1e6:.0f} are the most",
+            "Cut the picture into parts, or correct --um-per-px",
+        )
+
+
 def _look(frame: Frame, um_per_px: float, watch: Stopwatch) -> _Look:
+    _check_size(frame, um_per_px)
     ready = field.prepare(frame.pixels, frame.um_per_px, um_per_px, frame.white)
     watch.stage("scale")
     found = nuclei.find(ready.pixels, um_per_px, ready.inside)
@@ -70,7 +86,9 @@ def measure(frame: Frame) -> FrameResult:
     Raises
     ------
     ScaleError
-        When the frame's pixel size is out of range.
+        When the frame's pixel size is out of range, or too coarse.
+    ImageError
+        When the frame is too large at that scale.
     """
     watch = Stopwatch()
     look = _look(frame, DEFAULT_UM_PER_PX, watch)
@@ -151,6 +169,8 @@ def prepare(frame: Frame, description: Description) -> Prepared:
     ------
     ScaleError
         When the frame's pixel size is out of range, or too coarse for the model.
+    ImageError
+        When the frame is too large at the model's scale.
     """
     watch = Stopwatch()
     look = _look(frame, description.um_per_px, watch)
@@ -221,6 +241,8 @@ def classify(frame: Frame, model: Model) -> FrameResult:
     ------
     ScaleError
         When the frame's pixel size is out of range, or too coarse for the model.
+    ImageError
+        When the frame is too large at the model's scale.
     """
     return judge(prepare(frame, model.bundle.description), model)
 

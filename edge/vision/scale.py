@@ -12,6 +12,9 @@ SMALLEST_UM_PER_PX = 0.01
 LARGEST_UM_PER_PX = 2.0
 LARGEST_MAGNIFICATION = 2.0
 
+MOST_PIXELS = 1 << 26
+"""67 megapixels: what is measured and tiled may be no larger than a picture itself, or it takes gigabytes."""
+
 
 def check(um_per_px: float) -> None:
     """Refuse a pixel size at which no bright-field microscope could show a cell.
@@ -56,6 +59,25 @@ def check_fits(um_per_px: float, to_um_per_px: float) -> None:
         )
 
 
+def resampled_size(size_px: tuple[int, int], um_per_px: float, to_um_per_px: float) -> tuple[int, int]:
+    """Say how large an image is at another pixel size.
+
+    Parameters
+    ----------
+    size_px : tuple of int
+        Its width and height, pixels.
+    um_per_px, to_um_per_px : float
+        Pixel size of the image and the one wanted, micrometres.
+
+    Returns
+    -------
+    tuple of int
+        Width and height, pixels; at least 1 each.
+    """
+    scale = um_per_px / to_um_per_px
+    return max(1, round(size_px[0] * scale)), max(1, round(size_px[1] * scale))
+
+
 def resample(pixels: Pixels, um_per_px: float, to_um_per_px: float) -> Pixels:
     """Bring an image to another pixel size, averaged so that nothing aliases.
 
@@ -73,8 +95,8 @@ def resample(pixels: Pixels, um_per_px: float, to_um_per_px: float) -> Pixels:
     Returns
     -------
     ndarray
-        Shape (round(height * s), round(width * s), 3), uint8, with s = um_per_px / to_um_per_px; at least 1 pixel
-        each way. The image itself, not a copy, when it has that size already.
+        Shape (height, width, 3), uint8, of the size that :func:`resampled_size` gives. The image itself, not a copy,
+        when it has that size already.
 
     Raises
     ------
@@ -82,9 +104,7 @@ def resample(pixels: Pixels, um_per_px: float, to_um_per_px: float) -> Pixels:
         When the image's pixel size is out of range, or over twice too coarse for the scale wanted.
     """
     check_fits(um_per_px, to_um_per_px)
-    scale = um_per_px / to_um_per_px
-    height, width = pixels.shape[:2]
-    target = (max(1, round(width * scale)), max(1, round(height * scale)))
+    target = resampled_size((pixels.shape[1], pixels.shape[0]), um_per_px, to_um_per_px)
     while pixels.shape[1] >= 2 * target[0] and pixels.shape[0] >= 2 * target[1]:
         even = pixels[: pixels.shape[0] & ~1, : pixels.shape[1] & ~1]
         pixels = cv2.resize(even, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge import pipeline, simulator, verdict
-from edge.errors import ScaleError
+from edge.errors import ImageError, ScaleError
 from edge.frame import Frame, SensorReport
 from edge.model import Model, open_model, shelf
 from edge.model.runtime import Outputs, Runtime
@@ -157,6 +157,15 @@ def test_a_frame_that_is_not_usable_never_reaches_the_model(model: Model, fault:
     assert (result.tiles, result.tiles_total, dict(result.probabilities)) == ((), 0, {})
     assert (result.novelty, result.warnings, result.morphology) == (None, (), None)
     assert result.model == model.bundle.identity
+
+
+def test_a_frame_that_would_take_gigabytes_at_the_model_s_scale_is_refused_before_it_does(model: Model) -> None:
+    # As numpy keeps it, one white pixel: its like of 50 megapixels takes no memory until it is resampled.
+    pixels = np.broadcast_to(np.uint8(235), (5000, 10_000, 3))
+    large = replace(frame(), pixels=pixels, um_per_px=0.6)
+    for looked_at in (pipeline.measure, lambda frame: pipeline.classify(frame, model)):
+        with pytest.raises(ImageError, match=r"sim:7: 10000x5000 .*72 megapixels .*67 are the most. Cut the picture"):
+            looked_at(large)
 
 
 def test_every_reason_is_told() -> None:

@@ -64,6 +64,15 @@ def test_a_file_that_is_no_image_leaves_an_indeterminate_sample(wbc, tmp_path):
     assert (ran.lines[-1]["verdict"], ran.lines[-1]["frames"]) == ("indeterminate", 0)
 
 
+def test_a_picture_too_large_to_be_magnified_is_told_and_the_others_go_on(wbc, field, tmp_path):
+    cv2.imwrite(str(tmp_path / "large.png"), np.full((4000, 4500), 230, np.uint8))
+    ran = wbc("classify", tmp_path / "large.png", field, "--um-per-px", 1.0, "--json")
+    large, judged, _ = ran.lines
+    assert (ran.code, large["frame"], large["exit_code"]) == (20, str(tmp_path / "large.png"), 20)
+    assert "72 megapixels" in large["error"]
+    assert "record" in judged
+
+
 def test_a_very_flat_picture_is_judged_like_any_other(wbc, field, tmp_path):
     strip = cv2.imdecode(_bytes(field), cv2.IMREAD_COLOR)[200:240]
     cv2.imwrite(str(tmp_path / "flat.png"), np.tile(strip, (1, 191, 1)))
