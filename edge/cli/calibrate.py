@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from edge.frame import Frame, Pixels, SensorReport
     from edge.vision.micrometer import MeasuredScale
 
+    Glance = tuple[tuple[int, int], SensorReport]
+    """Width and height of a frame, pixels, and what the sensor said of it."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _ANY_UM_PER_PX = 0.1
@@ -77,12 +80,13 @@ def light(*, frames: int, as_json: bool, **given: Any) -> None:
     from edge.vision import illumination
 
     specification, asked = _asked(given)
-    sensors: list[SensorReport] = []
-    empty = illumination.average(_pixels(specification, asked, frames, sensors))
+    seen: list[Glance] = []
+    empty = illumination.average(_pixels(specification, asked, frames, seen))
+    size_px, sensor = seen[-1]
     if problems := illumination.problems(empty):
         raise CalibrationRefused("this field will not do", "; ".join(problems))
-    measured = calibration.light(illumination.white_field(empty), sensors[-1])
-    before = _earlier(given, specification, asked)
+    measured = calibration.light(illumination.white_field(empty), sensor)
+    before = _earlier(given, specification, size_px)
     found = msgspec.structs.replace(before, light=measured)
     if missing := _unlocked(measured):
         say(f"The camera does not tell its {' and '.join(missing)}, which cannot be locked")
@@ -120,12 +124,13 @@ def micrometer(*, pitch_um: float, frames: int, as_json: bool, **given: Any) -> 
     from edge.vision.micrometer import measure
 
     specification, asked = _asked(given)
-    mean = illumination.average(_pixels(specification, asked, frames))
+    seen: list[Glance] = []
+    mean = illumination.average(_pixels(specification, asked, frames, seen))
     measured = measure(mean.round().astype("uint8"), pitch_um)
     if measured is None:
         why = "no five lines in even distances are seen"
         raise CalibrationRefused("the scale", why, "Focus on the lines, and let them fill the field")
-    _keep_scale(given, specification, asked, measured, "micrometer", as_json)
+    _keep_scale(given, specification, seen[-1][0], measured, "micrometer", as_json)
 
 
 @command.command(
@@ -145,11 +150,13 @@ def red_cells(*, frames: int, as_json: bool, **given: Any) -> None:
     from edge.vision.red_cells import LEAST_CELLS, measure
 
     specification, asked = _asked(given)
-    measured = measure(_pixels(specification, asked, frames))
+    seen: list[Glance] = []
+    measured = measure(_pixels(specification, asked, frames, seen))
     if measured is None:
         why = f"fewer than {LEAST_CELLS} red cells lie alone"
         raise CalibrationRefused("the scale", why, "Move to where the film is thin, and take more --frames")
-    known = _earlier(given, specification, asked).scale
+    size_px, _ = seen[-1]
+    known = _earlier(given, specification, size_px).scale
     if known is not None and known.method == "micrometer":
         # Which is the better ruler by far: cells only tell whether it is still the same objective.
         if not measured.low <= known.um_per_px <= measured.high:
@@ -159,7 +166,7 @@ def red_cells(*, frames: int, as_json: bool, **given: Any) -> None:
             raise CalibrationRefused("the scale", why, "If the objective is another one, name it: --objective")
         say(f"Red cells agree with the stage micrometer ({measured.um_per_px:.4g} um per pixel), whose scale is kept")
         return
-    _keep_scale(given, specification, asked, measured, "red cells", as_json)
+    _keep_scale(given, specification, size_px, measured, "red cells", as_json)
 
 
 @command.command(
@@ -205,17 +212,18 @@ def _frames(specification: str, asked: CameraSettings, count: int) -> Iterator[F
             yield frame
 
 
-def _pixels(
-    specification: str, asked: CameraSettings, count: int, sensors: list[SensorReport] | None = None
-) -> Iterator[Pixels]:
-    """Yield what the camera sees, and keep what it says of its sensor; of two hundred frames no device holds all."""
+def _pixels(specification: str, asked: CameraSettings, count: int, seen: list[Glance]) -> Iterator[Pixels]:
+    """Yield what the camera sees, and note what is kept of it; of two hundred frames no device holds all."""
     for frame in _frames(specification, asked, count):
-        if sensors is not None:
-            sensors.append(frame.sensor)
+        height, width = frame.pixels.shape[:2]
+        if seen and seen[-1][0] != (width, height):
+            sizes = "{}x{} and then {}x{}".format(*seen[-1][0], width, height)
+            raise CalibrationRefused(specification, f"its frames have {sizes} pixels", "Name pictures of one size")
+        seen.append(((width, height), frame.sensor))
         yield frame.pixels
 
 
-def _earlier(given: dict[str, Any], specification: str, asked: CameraSettings) -> Calibration:
+def _earlier(given: dict[str, Any], specification: str, size_px: tuple[int, int]) -> Calibration:
     """Give the calibration that is there, if it is of the same camera, size and objective; or an empty one."""
     import msgspec
 
@@ -224,9 +232,7 @@ def _earlier(given: dict[str, Any], specification: str, asked: CameraSettings) -
     from edge.journal.audit import who
 
     found = read(options.calibration_file(given["calibration"]))
-    fresh = Calibration(
-        camera=device(specification), size_px=asked.size_px, objective=given["objective"] or "", who=who()
-    )
+    fresh = Calibration(camera=device(specification), size_px=size_px, objective=given["objective"] or "", who=who())
     if found is None or (found.camera, found.size_px) != (fresh.camera, fresh.size_px):
         return fresh
     if given["objective"] not in (None, found.objective):
@@ -237,7 +243,7 @@ def _earlier(given: dict[str, Any], specification: str, asked: CameraSettings) -
 def _keep_scale(
     given: dict[str, Any],
     specification: str,
-    asked: CameraSettings,
+    size_px: tuple[int, int],
     measured: MeasuredScale,
     method: Any,
     as_json: bool,
@@ -248,7 +254,7 @@ def _keep_scale(
     from edge.vision import scale
 
     scale.check(measured.um_per_px)
-    before = _earlier(given, specification, asked)
+    before = _earlier(given, specification, size_px)
     found = msgspec.structs.replace(before, scale=calibration.scale(measured, method))
     _keep(given, found)
     _show(found, as_json)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edge.cli.output import say, unicode
-from edge.errors import CameraNotFound, ConfigurationError
+from edge.errors import CalibrationRefused, CameraNotFound, ConfigurationError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -160,17 +160,36 @@ def calibration_file(path: str | None) -> Path:
 def camera_settings(
     specification: str, size_px: tuple[int, int], timeout_s: float, um_per_px: float | None, calibration: str | None
 ) -> CameraSettings:
-    """Give what is asked of a camera: locked and corrected as it was calibrated, if it was this one."""
+    """Give what is asked of a camera: locked and corrected as it was calibrated; what does not apply is told.
+
+    Raises
+    ------
+    CalibrationRefused
+        When the calibration is damaged, or one is named that is not there.
+    """
     from edge.calibration import read
     from edge.camera import CameraSettings, device
 
     asked = CameraSettings(um_per_px=um_per_px, size_px=size_px, timeout_s=timeout_s)
-    found = read(calibration_file(calibration))
-    if found is None or found.camera != device(specification):
+    place = calibration_file(calibration)
+    found = read(place)
+    if found is None and calibration:
+        raise CalibrationRefused(
+            f"calibration {place}", "there is none", "Check --calibration, or make it: `wbc-edge calibrate light`"
+        )
+    if found is None:
+        return asked
+    if found.camera != device(specification):
+        say(f"The calibration {place} is of {found.camera}, and not used for {device(specification)}")
         return asked
     if um_per_px is None and found.scale is not None:
         asked = replace(asked, um_per_px=found.scale.um_per_px)
-    return replace(asked, locked=found.locked, white=found.white if found.size_px == size_px else None)
+    asked = replace(asked, locked=found.locked)
+    if found.size_px != size_px:
+        made, wanted = ("{}x{}".format(*size) for size in (found.size_px, size_px))
+        say(f"The calibration {place} was made at {made}: at {wanted} its light is not used, its scale may be wrong")
+        return asked
+    return replace(asked, white=found.white)
 
 
 def session_options(command: Command) -> Command:

@@ -2,7 +2,10 @@
 
 import json
 
+import cv2
 import pytest
+
+from edge.simulator import Smear, glass, micrometer
 
 LIGHT = "illumination=0.3,brightest=0.4/0.5"
 SIZE = ("--size", "1000x750")
@@ -81,6 +84,49 @@ def test_without_one_it_is_said_so_and_a_damaged_one_stops_no_silently_wrong_fra
     file.write_text("{")
     ran = wbc("capture", "--camera", "sim", *SIZE, "--count", 1)
     assert (ran.code, ran.err.count("\n")) == (5, 1)
+
+
+def test_one_that_is_named_and_not_there_is_an_error(wbc, tmp_path):
+    ran = wbc("capture", "--camera", "sim", *SIZE, "--count", 1, "--calibration", tmp_path / "typo.json")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (5, "", 1)
+    assert "typo.json: there is none" in ran.err
+
+
+def test_one_that_does_not_apply_is_told_in_a_line(wbc, calibrate, file, tmp_path, fields):
+    calibrate("light", "glass")
+    as_it_is, smaller, of_another = (
+        wbc("capture", *camera, "--um-per-px", 0.1, "--count", 1).err.splitlines()
+        for camera in (
+            ("--camera", "sim:ALL", *SIZE),
+            ("--camera", "sim:ALL", "--size", "640x480"),
+            ("--camera", f"file:{fields}", *SIZE),
+        )
+    )
+    assert [line for line in as_it_is if str(file) in line] == []
+    (line,) = [line for line in smaller if str(file) in line]
+    assert "was made at 1000x750: at 640x480" in line
+    (line,) = [line for line in of_another if str(file) in line]
+    assert "is of sim, and not used for file:" in line
+
+
+def test_pictures_are_of_the_size_that_they_have(wbc, file, tmp_path):
+    smear = Smear(size_px=(640, 480), illumination=0.3)
+    for number in (1, 2):
+        cv2.imwrite(str(tmp_path / f"glass{number}.png"), glass(smear, number))
+        cv2.imwrite(str(tmp_path / f"lines{number}.png"), micrometer(smear, number))
+    for what, pictures in (("light", "glass*"), ("micrometer", "lines*")):
+        ran = wbc("calibrate", what, "--camera", f"file:{tmp_path}/{pictures}", "--json")
+        assert (ran.code, ran.lines[0]["size_px"]) == (0, [640, 480])
+        assert "not as calibrated" not in ran.err
+
+
+@pytest.mark.parametrize("what", ["light", "micrometer", "red-cells"])
+def test_pictures_of_two_sizes_calibrate_nothing(wbc, file, tmp_path, what):
+    for number, size_px in enumerate([(640, 480), (320, 240)]):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), glass(Smear(size_px=size_px), number))
+    ran = wbc("calibrate", what, "--camera", f"file:{tmp_path}")
+    assert (ran.code, ran.err.count("\n"), file.exists()) == (5, 1, False)
+    assert "640x480 and then 320x240" in ran.err
 
 
 @pytest.mark.parametrize("what", ["light", "micrometer", "red-cells", "show"])
