@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.camera.chatter import decoder_messages, tells_damage
-from edge.camera.header import Header, read_header
+from edge.camera.header import Header, pages_in, read_header
 from edge.errors import ImageError
 from edge.frame import Pixels
 
@@ -32,18 +32,28 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
 """What a folder is searched for, lower case; a file named outright is judged by its content."""
 
 
-def read_image(path: str | Path) -> Pixels:
+def count_pages(path: Path) -> int:
+    """Count what an image file holds: the pages of a TIFF, one of any other, and one of what cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return pages_in(file)
+    except (OSError, ValueError):
+        return 1
+
+
+def read_image(path: str | Path, page: int = 0) -> Pixels:
     """Read a BMP, JPEG, PNG or TIFF image, whole.
 
     16-bit samples are divided by 257, their range by ours, so that black and white stay what they were. Gray
-    becomes BGR; transparency is laid over white, a slide's background; the first page of a TIFF is taken. EXIF
-    orientation is ignored: a field has no upper side, and coordinates stay those of the stored pixels, as in data
-    sets' annotations and in our overlays.
+    becomes BGR; transparency is laid over white, a slide's background. EXIF orientation is ignored: a field has no
+    upper side, and coordinates stay those of the stored pixels, as in data sets' annotations and in our overlays.
 
     Parameters
     ----------
     path : str or Path
         The file.
+    page : int
+        Which of the pages that :func:`count_pages` counts, from 0.
 
     Returns
     -------
@@ -59,15 +69,15 @@ def read_image(path: str | Path) -> Pixels:
     """
     try:
         with Path(path).open("rb") as file:
-            header = read_header(file)
+            header = read_header(file, page)
             check_size(header.width_px, header.height_px, header.bytes_per_px)
             return _decode(file, header)
     except OSError as error:
-        raise ImageError(display_name(path), error.strerror or str(error)) from error
+        raise ImageError(page_name(path, page), error.strerror or str(error)) from error
     except (ValueError, cv2.error) as error:
-        raise ImageError(display_name(path), str(error)) from error
+        raise ImageError(page_name(path, page), str(error)) from error
     except MemoryError as error:
-        raise ImageError(display_name(path), "there is not memory enough to read it") from error
+        raise ImageError(page_name(path, page), "there is not memory enough to read it") from error
 
 
 def check_size(width_px: int, height_px: int, bytes_per_px: int = 3) -> None:
@@ -141,6 +151,11 @@ def display_name(path: str | Path) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
+def page_name(path: str | Path, page: int) -> str:
+    """Name a page of a file: the first as the file, the next ``field.tif[2]``."""
+    return f"{display_name(path)}[{page + 1}]" if page else display_name(path)
+
+
 def _decode(file: BinaryIO, header: Header) -> Pixels:
     if os.fstat(file.fileno()).st_size < header.bytes_needed:
         raise ValueError(_TRUNCATED)
@@ -160,4 +175,6 @@ def _whole(file: BinaryIO, header: Header) -> Any:
     data = file.read()
     if len(data) < header.bytes_needed or (header.end_marker and data.find(header.end_marker, header.pixels_at) < 0):
         raise ValueError(_TRUNCATED)
+    if header.start:
+        data = header.start + memoryview(data)[len(header.start) :]
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

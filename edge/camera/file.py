@@ -18,7 +18,7 @@ import numpy as np
 from edge.camera.base import CameraSettings, EndOfFrames, stamp
 from edge.camera.chatter import only_errors
 from edge.camera.container import counts_frames, is_cut
-from edge.camera.decode import IMAGE_SUFFIXES, check_size, display_name, read_image
+from edge.camera.decode import IMAGE_SUFFIXES, check_size, count_pages, display_name, page_name, read_image
 from edge.errors import ImageError, NoImages
 from edge.frame import Frame, Pixels
 
@@ -109,12 +109,12 @@ class FileCamera:
     def __init__(self, files: Sequence[Path], settings: CameraSettings, name: str) -> None:
         self.name = display_name(name)
         self._um_per_px = settings.required_um_per_px(self.name)
-        self._left = deque(files)
+        self._left = deque((file, 0) for file in files)
         self._video: Iterator[tuple[str, Pixels]] | None = None
         self._sequence = settings.first_sequence
 
     def read(self) -> Frame:
-        """Read the next image, or the next frame of a video.
+        """Read the next image, the next page of one, or the next frame of a video.
 
         Raises
         ------
@@ -142,9 +142,11 @@ class FileCamera:
                     self._video = None
                 if not self._left:
                     raise EndOfFrames(self.name)
-                file = self._left.popleft()
+                file, page = self._left.popleft()
                 if file.suffix.lower() not in VIDEO_SUFFIXES:
-                    return display_name(file), read_image(file)
+                    if page == 0:
+                        self._left.extendleft((file, further) for further in range(count_pages(file) - 1, 0, -1))
+                    return page_name(file, page), read_image(file, page)
                 self._video = read_video(file)
         except ImageError:
             self._sequence += 1

@@ -1,7 +1,7 @@
 """Headers of image files: the size of a picture, and whether its file is whole, before anything is decoded.
 
 Decoders allocate what a header claims and fill what a truncated file lacks with gray, so both are
-settled here. Read are BMP, JPEG (ITU-T T.81), PNG (W3C, third edition) and TIFF (revision 6.0).
+settled here. Read are BMP, JPEG (ITU-T T.81), PNG (W3C, third edition), TIFF (revision 6.0) and BigTIFF (libtiff's).
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import os
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import BinaryIO
 
 
@@ -31,6 +33,8 @@ class Header:
         Position from which the end marker is looked for.
     end_marker : bytes
         What a whole file has after its pixels; empty when the format has no such mark.
+    start : bytes
+        What the file has to begin with for this page to be its first; empty where it is.
     """
 
     format: str
@@ -40,29 +44,53 @@ class Header:
     bytes_needed: int = 0
     pixels_at: int = 0
     end_marker: bytes = b""
+    start: bytes = b""
 
 
-def read_header(file: BinaryIO) -> Header:
+def read_header(file: BinaryIO, page: int = 0) -> Header:
     """Read an image file's header.
 
     Parameters
     ----------
     file : binary file
         Seekable, at any position.
+    page : int
+        Which of the pages that :func:`pages_in` counts, from 0.
 
     Raises
     ------
     ValueError
-        When it is no image of a known format, or ends within its header; the message says why.
+        When it is no image of a known format, has no such page, or ends within its header; the message says why.
     """
     file.seek(0)
     signature = file.read(8)
     if not signature:
         raise ValueError("the file is empty")
+    for start, form in _TIFFS.items():
+        if signature.startswith(start):
+            return _tiff(file, form, page)
     for start, read in _READERS.items():
         if signature.startswith(start):
             return read(file)
     raise ValueError("not a BMP, JPEG, PNG or TIFF image")
+
+
+def pages_in(file: BinaryIO) -> int:
+    """Count the pages of a TIFF, but for what says that it is a preview or a mask. Any other file has one.
+
+    Parameters
+    ----------
+    file : binary file
+        Seekable, at any position.
+
+    Returns
+    -------
+    int
+        One at least; one that is damaged counts, so that reading it tells.
+    """
+    file.seek(0)
+    form = _TIFFS.get(file.read(4))
+    return 1 if form is None else sum(1 for _ in _pages(file, form))
 
 
 def _take(file: BinaryIO, form: str, position: int | None = None) -> tuple[int, ...]:
@@ -116,43 +144,109 @@ def _jpeg(file: BinaryIO) -> Header:
         file.seek(length - 2, os.SEEK_CUR)
 
 
-_WIDTH, _HEIGHT, _BITS, _SAMPLES = 256, 257, 258, 277
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How numbers are written: in TIFF places have four bytes, in BigTIFF eight."""
+
+    order: str
+    is_big: bool
+
+    @property
+    def place(self) -> str:
+        return f"{self.order}{'Q' if self.is_big else 'I'}"
+
+    @property
+    def first_place(self) -> int:
+        """Where the place of the first directory is written."""
+        return 8 if self.is_big else 4
+
+
+_KIND, _WIDTH, _HEIGHT, _BITS, _SAMPLES = 254, 256, 257, 258, 277
 _OFFSETS = (273, 324)
 _BYTE_COUNTS = (279, 325)
+_READ = frozenset({_KIND, _WIDTH, _HEIGHT, _BITS, _SAMPLES, *_OFFSETS, *_BYTE_COUNTS})
+_PREVIEW_OR_MASK = 0b101
+
+_MOST_TIFF_STRIPS = 1 << 20
+_MOST_TIFF_TAGS = 1 << 16
+_MOST_TIFF_PAGES = 1 << 12
+
+_Tags = dict[int, tuple[int, ...]]
 
 
-def _tiff(file: BinaryIO) -> Header:
-    file.seek(0)
-    order = "<" if file.read(1) == b"I" else ">"
-    (directory,) = _take(file, f"{order}I", 4)
-    (entries,) = _take(file, f"{order}H", directory)
-    tags: dict[int, tuple[int, ...]] = {}
-    for entry in range(entries):
-        tag, kind, count = _take(file, f"{order}HHI", directory + 2 + 12 * entry)
-        form = {3: "H", 4: "I"}.get(kind)
-        if form is None or tag not in (_WIDTH, _HEIGHT, _BITS, _SAMPLES, *_OFFSETS, *_BYTE_COUNTS):
-            continue
-        values = f"{order}{count}{form}"
-        size = struct.calcsize(values)
-        if size > _MOST_TIFF_STRIPS * 4:
-            raise ValueError("its header is damaged")
-        (position,) = _take(file, f"{order}I") if size > 4 else (file.tell(),)
-        tags[tag] = _take(file, values, position)
+def _tiff(file: BinaryIO, form: _Form, page: int) -> Header:
+    pages = list(islice(_pages(file, form), page + 1))
+    if page >= len(pages):
+        raise ValueError(f"it has {len(pages)} pages")
+    tags, _ = _directory(file, form, pages[page])
     if not (tags.get(_WIDTH) and tags.get(_HEIGHT)):
         raise ValueError("its header is damaged")
     offsets = next((tags[tag] for tag in _OFFSETS if tag in tags), ())
     byte_counts = next((tags[tag] for tag in _BYTE_COUNTS if tag in tags), ())
     ends = (offset + length for offset, length in zip(offsets, byte_counts, strict=False))
     bytes_per_px = max(3, math.ceil(max(tags.get(_BITS, (1,))) / 8) * max(tags.get(_SAMPLES, (1,))))
-    return Header("TIFF", tags[_WIDTH][0], tags[_HEIGHT][0], bytes_per_px, bytes_needed=max(ends, default=0))
+    start = b""
+    if page:
+        _check_like_first(tags, _directory(file, form, pages[0])[0])
+        file.seek(0)
+        start = file.read(form.first_place) + struct.pack(form.place, pages[page])
+    needed = max(ends, default=0)
+    return Header("TIFF", tags[_WIDTH][0], tags[_HEIGHT][0], bytes_per_px, bytes_needed=needed, start=start)
 
 
-_MOST_TIFF_STRIPS = 1 << 20
+def _check_like_first(tags: _Tags, first: _Tags) -> None:
+    """Refuse a page of another size: not all previews say that they are one, and its pixels are of an unknown size."""
+    if any(tags[side] != first.get(side) for side in (_WIDTH, _HEIGHT)):
+        size = f"{tags[_WIDTH][0]}x{tags[_HEIGHT][0]} pixels"
+        raise ValueError(f"its {size} are not as many as the first page's: it is a preview, or of another scale")
 
-_READERS = {
-    b"BM": _bmp,
-    b"\x89PNG\r\n\x1a\n": _png,
-    b"\xff\xd8\xff": _jpeg,
-    b"II*\0": _tiff,
-    b"MM\0*": _tiff,
+
+def _pages(file: BinaryIO, form: _Form) -> Iterator[int]:
+    """Yield where the directory of each page is; the last may be a damaged one."""
+    (place,) = _take(file, form.place, form.first_place)
+    seen: set[int] = set()
+    # A chain that comes back to itself would keep its reader for ever.
+    while place and place not in seen and len(seen) < _MOST_TIFF_PAGES:
+        try:
+            tags, following = _directory(file, form, place)
+        except ValueError:
+            tags, following = {}, 0
+        if not seen or not tags.get(_KIND, (0,))[0] & _PREVIEW_OR_MASK:
+            yield place
+        seen.add(place)
+        place = following
+
+
+def _directory(file: BinaryIO, form: _Form, place: int) -> tuple[_Tags, int]:
+    """Read of a directory what a header is made of, and where the next one is; 0 when there is none."""
+    count_form, inline_bytes = (f"{form.order}Q", 8) if form.is_big else (f"{form.order}H", 4)
+    (entries,) = _take(file, count_form, place)
+    if entries > _MOST_TIFF_TAGS:
+        raise ValueError("its header is damaged")
+    first, entry_bytes = file.tell(), 4 + 2 * inline_bytes
+    tags: _Tags = {}
+    for entry in range(entries):
+        tag, kind, count = _take(file, f"{form.order}HH{form.place[1]}", first + entry_bytes * entry)
+        letter = {3: "H", 4: "I", 16: "Q"}.get(kind)
+        if letter is None or tag not in _READ:
+            continue
+        values = f"{form.order}{count}{letter}"
+        size = struct.calcsize(values)
+        if size > _MOST_TIFF_STRIPS * inline_bytes:
+            raise ValueError("its header is damaged")
+        (position,) = _take(file, form.place) if size > inline_bytes else (file.tell(),)
+        tags[tag] = _take(file, values, position)
+    file.seek(first + entry_bytes * entries)
+    # There are files that end here.
+    (following,) = struct.unpack(form.place, file.read(inline_bytes).ljust(inline_bytes, b"\0"))
+    return tags, following
+
+
+_READERS = {b"BM": _bmp, b"\x89PNG\r\n\x1a\n": _png, b"\xff\xd8\xff": _jpeg}
+
+_TIFFS = {
+    b"II*\0": _Form("<", is_big=False),
+    b"MM\0*": _Form(">", is_big=False),
+    b"II+\0": _Form("<", is_big=True),
+    b"MM\0+": _Form(">", is_big=True),
 }

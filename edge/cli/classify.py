@@ -19,6 +19,7 @@ Examples:
   wbc-edge classify slides/S-17 --um-per-px 0.1 --sample S-17 --save overlays
   wbc-edge classify 'fields/*.bmp' recording.mp4 --um-per-px 0.1 --json
 
+Each page of a TIFF is a frame, and each picture of a video.
 A file that cannot be read is reported and the others go on; the exit code is
 then that of the first one.
 """

@@ -20,7 +20,7 @@ from tempfile import mkstemp
 from typing import Any
 
 from edge.camera import Camera, CameraSettings, EndOfFrames
-from edge.camera.decode import IMAGE_SUFFIXES, display_name
+from edge.camera.decode import IMAGE_SUFFIXES, count_pages, display_name
 from edge.camera.file import FileCamera
 from edge.camera.guard import BackOff, GuardedCamera, Teller
 from edge.daemon.triggers import Surroundings
@@ -104,13 +104,20 @@ class FolderTrigger:
         """There is nothing to release."""
 
     def _read(self, path: Path, told: Teller) -> Frame:
+        pages = 1
+
         def opened(name: str, settings: CameraSettings) -> Camera:
+            nonlocal pages
+            pages = count_pages(path)
             return FileCamera([path], settings, name)
 
         try:
             # A folder may be on a network that hangs.
             with closing(GuardedCamera(f"file:{path}", self._settings, BackOff(attempts=0), opened)) as file:
-                return file.read(told)
+                frame = file.read(told)
+            if pages > 1:
+                told("image", f"{path} has {pages} pages, of which the first is judged")
+            return frame
         except (EndOfFrames, CameraError) as error:
             raise ImageError(path.name, getattr(error, "why", "") or "holds no frame") from error
 

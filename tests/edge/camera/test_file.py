@@ -100,6 +100,17 @@ def test_an_unreadable_image_costs_one_error_and_one_number(folder):
     assert [frame.sequence for frame in (frames[0], frames[2])] == [0, 2]
 
 
+def test_each_page_of_a_tiff_is_a_frame_and_one_of_another_size_costs_one_error(folder):
+    path = folder / "field3.tif"
+    cv2.imwritemulti(str(path), [picture(50), picture(60)[:48], picture(70)])
+    frames = play(open_camera(f"file:{folder}/field[13].*", SETTINGS))
+    assert [type(frame).__name__ for frame in frames] == ["Frame", "Frame", "ImageError", "Frame"]
+    assert [frame.name for frame in frames[1:2] + frames[3:]] == [str(path), f"{path}[3]"]
+    assert [int(frame.pixels[0, 0, 0]) for frame in frames[1:2] + frames[3:]] == [50, 70]
+    assert frames[2].what == f"{path}[2]"
+    assert frames[3].sequence == 3
+
+
 def test_an_image_that_vanished_is_an_error_of_its_own(folder):
     camera = open_camera(f"file:{folder}/field*", SETTINGS)
     (folder / "field2.png").unlink()

@@ -127,6 +127,14 @@ def test_an_image_that_was_taken_back_is_no_failure_of_the_service(
     assert noted == []
 
 
+def test_of_an_image_with_pages_it_is_told_that_one_is_judged(drop: Path, watched: Callable[[], FolderTrigger]) -> None:
+    cv2.imwritemulti(str(drop / "a.tif"), [np.full((40, 40, 3), 200, np.uint8)] * 3)
+    (shot,) = given(watched(), 1)
+    told: list[str] = []
+    assert shot.take(lambda _, detail: told.append(detail)).name == str(drop / "a.tif")
+    assert told == [f"{drop / 'a.tif'} has 3 pages, of which the first is judged"]
+
+
 @pytest.mark.parametrize("is_read", [True, False], ids=["after it was read", "while it is read"])
 def test_an_image_saved_over_one_that_is_being_judged_is_judged_in_its_turn(
     drop: Path, watched: Callable[[], FolderTrigger], is_read: bool
