@@ -25,6 +25,9 @@ LEAST_SIDE_PX = 32
 """A picture with a shorter side is an icon or a damaged header; a single white cell takes more pixels."""
 
 _STRIP_PX = 256
+_WHITE = 0xFFFF
+_CAMERAS_WHITE = (0x3FF, 0xFFF, 0x3FFF)
+_LEAST_STRETCHED_GAP = 4
 _TRUNCATED = "the file is truncated"
 _OPENED = Path("/proc/self/fd")
 
@@ -44,9 +47,10 @@ def count_pages(path: Path) -> int:
 def read_image(path: str | Path, page: int = 0) -> Pixels:
     """Read a BMP, JPEG, PNG or TIFF image, whole.
 
-    16-bit samples are divided by 257, their range by ours, so that black and white stay what they were. Gray
-    becomes BGR; transparency is laid over white, a slide's background. EXIF orientation is ignored: a field has no
-    upper side, and coordinates stay those of the stored pixels, as in data sets' annotations and in our overlays.
+    16-bit samples are divided by their range over ours, so that black and white stay what they were; see
+    :func:`white_level`. Gray becomes BGR; transparency is laid over white, a slide's background, unless all of the
+    picture is transparent: then nobody meant it. EXIF orientation is ignored: a field has no upper side, and
+    coordinates stay those of the stored pixels, as in data sets' annotations and in our overlays.
 
     Parameters
     ----------
@@ -102,14 +106,48 @@ def check_size(width_px: int, height_px: int, bytes_per_px: int = 3) -> None:
         )
 
 
-def to_bgr8(image: NDArray[np.integer[Any] | np.floating[Any]]) -> Pixels:
+def white_level(image: NDArray[np.integer[Any] | np.floating[Any]]) -> int:
+    """Say which level of 16-bit samples is white.
+
+    Programs write the samples of cameras of 10, 12 or 14 bits into files of 16 as they are, and seldom say so. White is
+    that of the least of these depths that holds all samples, if neighbouring levels are among them: what was stretched
+    to 16 bits has gaps of four levels and more, and is dark where it looks so. A dark picture that uses all 16 bits
+    loses no shade by being taken for one of fewer.
+
+    Parameters
+    ----------
+    image : ndarray
+        As :func:`to_bgr8` takes it; of samples of 8 bits it does not matter.
+
+    Returns
+    -------
+    int
+        1023, 4095, 16383 or 65535.
+    """
+    if image.dtype != np.uint16:
+        return _WHITE
+    colours = image[..., None] if image.ndim == 2 else image[..., :3]  # alpha has a range of its own
+    most = int(colours.max())
+    white = next((white for white in _CAMERAS_WHITE if most <= white), _WHITE)
+    if white == _WHITE:
+        return _WHITE
+    counts = [
+        cv2.calcHist([image], [channel], None, [white + 1], [0, white + 1]) for channel in range(colours.shape[2])
+    ]
+    gaps = np.diff(np.flatnonzero(np.sum(counts, axis=0)))
+    return white if len(gaps) and gaps.min() < _LEAST_STRETCHED_GAP else _WHITE
+
+
+def to_bgr8(image: NDArray[np.integer[Any] | np.floating[Any]], white: int = _WHITE) -> Pixels:
     """Bring decoded samples to BGR of 8 bits.
 
     Parameters
     ----------
     image : ndarray
         Shape (height, width), (height, width, 3) or (height, width, 4), uint8 or uint16; gray, BGR or BGRA with
-        straight (not premultiplied) alpha.
+        straight (not premultiplied) alpha, which is ignored where all of it is 0.
+    white : int
+        Level of 16-bit samples that becomes 255.
 
     Returns
     -------
@@ -125,16 +163,18 @@ def to_bgr8(image: NDArray[np.integer[Any] | np.floating[Any]]) -> Pixels:
         raise ValueError(f"samples of type {image.dtype} are not supported, 8 and 16 bits are")
     if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
         return np.asarray(image, np.uint8)
+    if image.ndim == 3 and image.shape[2] == 4 and not image[..., 3].any():
+        image = image[..., :3]
     bgr = np.empty((*image.shape[:2], 3), np.uint8)
     # In strips, so that what lies between takes no memory to speak of.
     for top in range(0, len(image), _STRIP_PX):
-        bgr[top : top + _STRIP_PX] = _strip(image[top : top + _STRIP_PX])
+        bgr[top : top + _STRIP_PX] = _strip(image[top : top + _STRIP_PX], white)
     return bgr
 
 
-def _strip(image: NDArray[np.integer[Any] | np.floating[Any]]) -> Pixels:
+def _strip(image: NDArray[np.integer[Any] | np.floating[Any]], white: int) -> Pixels:
     if image.dtype == np.uint16:
-        image = cv2.convertScaleAbs(image, alpha=1 / 257)
+        image = cv2.convertScaleAbs(image, alpha=255 / white)
     channels = 1 if image.ndim == 2 else image.shape[2]
     if channels == 1:
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
@@ -163,7 +203,7 @@ def _decode(file: BinaryIO, header: Header) -> Pixels:
         image = _whole(file, header)
     if image is None or tells_damage(messages):
         raise ValueError(f"the {header.format} data is damaged")
-    return to_bgr8(image)
+    return to_bgr8(image, white_level(image))
 
 
 def _whole(file: BinaryIO, header: Header) -> Any:

@@ -78,6 +78,34 @@ def test_a_sixteen_bit_sample_becomes_the_nearest_of_eight(sample):
     assert to_bgr8(np.full((1, 1), sample, np.uint16))[0, 0, 0] == pytest.approx(sample / 257, abs=0.501)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("picture", [PICTURE, PICTURE[..., 0]], ids=["colour", "gray"])
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_samples_of_a_camera_with_fewer_bits_keep_its_black_and_white(read, suffix, picture, bits):
+    most = (1 << bits) - 1
+    # A sensor's noise, of some levels: a drawing of 8 bits made finer has gaps of its own.
+    noisy = cv2.GaussianBlur(picture, (0, 0), 2) * (most / 255) + np.random.default_rng(0).normal(0, 2, picture.shape)
+    fine = np.clip(noisy.round(), 0, most)
+    pixels = read(encoded(suffix, fine.astype(np.uint16)))
+    np.testing.assert_allclose(pixels if fine.ndim == 3 else pixels[..., 0], fine * 255 / most, atol=0.51)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12])
+@pytest.mark.parametrize("how", ["shifted", "replicated", "scaled"])
+def test_a_dark_picture_stretched_to_sixteen_bits_stays_dark(read, bits, how):
+    fine = (cv2.GaussianBlur(PICTURE.astype(np.float32), (0, 0), 2) * 2 ** (bits - 8) / 16).astype(np.uint16)
+    stretched = {
+        "shifted": fine << (16 - bits),
+        "replicated": fine << (16 - bits) | fine >> (2 * bits - 16),
+        "scaled": np.round(fine * (65535 / ((1 << bits) - 1))).astype(np.uint16),
+    }[how]
+    assert read(encoded(".png", stretched)).max() <= 16
+
+
+def test_a_dark_picture_of_one_level_stays_dark(read):
+    assert read(encoded(".png", np.full((40, 40), 3000, np.uint16))).max() == round(3000 / 257)
+
+
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".jpg"])
 def test_gray_becomes_three_equal_channels(read, suffix):
     pixels = read(encoded(suffix, PICTURE[..., 0]))
@@ -94,6 +122,18 @@ def test_transparency_is_laid_over_white(read):
     half = PICTURE[48:50] * (128 / 255) + 255 * (127 / 255)
     np.testing.assert_allclose(pixels[48:50], half, atol=1.01)
     np.testing.assert_array_equal(pixels[50:], PICTURE[50:])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_where_all_is_transparent_nobody_meant_it(read, suffix, depth):
+    if suffix == ".bmp" and depth == np.uint16:
+        pytest.skip("BMP has 8 bits")
+    scale = 257 if depth == np.uint16 else 1
+    clear = np.dstack([PICTURE.astype(depth) * scale, np.zeros(PICTURE.shape[:2], depth)])
+    pixels = read(encoded(suffix, clear))
+    np.testing.assert_array_equal(pixels, PICTURE)
+    assert pixels.flags.c_contiguous
 
 
 def test_cmyk_jpeg_has_the_colours_it_shows(read):
