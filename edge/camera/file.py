@@ -49,8 +49,8 @@ def find_files(pattern: str | Path) -> list[Path]:
     Returns
     -------
     list of Path
-        In natural order, ``field2`` before ``field10``. A folder below that cannot be read stands among them,
-        so that reading it tells.
+        Each once, in natural order, ``field2`` before ``field10``. A folder below that cannot be read stands among
+        them, so that reading it tells.
 
     Raises
     ------
@@ -83,7 +83,8 @@ def find_files(pattern: str | Path) -> list[Path]:
     if not found:
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
         raise NoImages(display_name(path), "no image or video in it", f"Looked for {suffixes}")
-    return sorted(found, key=_natural)
+    # What ``**`` matches lies in folders that it matches too.
+    return sorted(dict.fromkeys(found), key=_natural)
 
 
 class FileCamera:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,8 @@ from edge.cli import options
 from edge.cli.session import observe
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edge.model import Execution
 
 EXAMPLES = """
@@ -19,7 +22,9 @@ Examples:
   wbc-edge classify slides/S-17 --um-per-px 0.1 --sample S-17 --save overlays
   wbc-edge classify 'fields/*.bmp' recording.mp4 --um-per-px 0.1 --json
 
-Each page of a TIFF is a frame, and each picture of a video.
+A file is judged once, however often it is named; each page of a TIFF is a
+frame, and each picture of a video.
+
 A file that cannot be read is reported and the others go on; the exit code is
 then that of the first one.
 """
@@ -50,14 +55,18 @@ def command(
 
     options.check_um_per_px(um_per_px)
     options.set_threads(execution.threads)
-    files, missing = [], []
+    found: dict[str, Path] = {}
+    missing = []
     for path in paths:
         try:
-            files += find_files(path)
+            for file in find_files(path):
+                # Whatever it is called by: a cell that is seen twice would count twice.
+                found.setdefault(os.path.realpath(file), file)
         except NoImages as error:
             missing.append(error)
-    if not files:
+    if not found:
         raise missing[0]
+    files = list(found.values())
     settings = CameraSettings(um_per_px, timeout_s=_TIMEOUT_S)
     some_are_videos = any(file.suffix.lower() in VIDEO_SUFFIXES for file in files)
     exit_code = observe(

@@ -65,6 +65,7 @@ def test_an_empty_path_is_not_the_current_folder(folder, monkeypatch):
 def test_a_pattern_takes_what_matches(folder):
     assert [file.name for file in find_files(folder / "field*.png")] == ["field2.png", "field10.png"]
     assert [file.name for file in find_files(folder / "**" / "*.JPG")] == ["er.JPG"]
+    assert find_files(folder / "**") == [*find_files(folder), folder / "notes.txt"]  # and no file for each folder above
 
 
 def test_a_file_named_like_a_pattern_is_itself(tmp_path):

@@ -81,10 +81,23 @@ def test_a_very_flat_picture_is_judged_like_any_other(wbc, field, tmp_path):
     assert ran.lines[0]["quality"]["usable"]  # or red cells are not looked for
 
 
-def test_a_pattern_and_several_paths_are_one_sample(wbc, fields, field):
-    ran = wbc("classify", f"{fields}/Feld [13]*.png", field, *SCALE, "--json", "--sample", "S-1")
+def test_a_pattern_and_several_paths_are_one_sample(wbc, fields, field, tmp_path):
+    other = tmp_path / "other.png"
+    other.write_bytes(field.read_bytes())
+    ran = wbc("classify", f"{fields}/Feld [13]*.png", other, *SCALE, "--json", "--sample", "S-1")
     assert ran.code == 0
     assert ran.lines[-1]["frames"] == 3
+
+
+def test_a_file_counts_once_however_often_and_by_whatever_name_it_is_named(wbc, field, tmp_path, monkeypatch):
+    (tmp_path / "fields").mkdir()
+    copy = tmp_path / "fields" / "field.png"
+    copy.write_bytes(field.read_bytes())
+    (tmp_path / "link.png").symlink_to(copy)
+    monkeypatch.chdir(tmp_path)
+    ran = wbc("classify", "fields/field.png", copy, "./fields", "link.png", *SCALE, "--json")
+    assert [line["frame"] for line in ran.lines[:-1]] == ["fields/field.png"]
+    assert ran.lines[-1]["frames"] == 1
 
 
 def test_files_need_their_pixel_size(wbc, field):
