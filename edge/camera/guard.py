@@ -191,8 +191,9 @@ class GuardedCamera:
                 if self.finite or not self._back_off.attempts:
                     raise
                 if not delays_s:
-                    why = f"{str(failure).rstrip('.')}; it was tried again {self._back_off.attempts} times"
-                    raise CameraLost(f"Lost {self.name}", why, "Check cable, power and lamp") from failure
+                    why = f"{failure.why or failure.what}; it was tried again {self._back_off.attempts} times"
+                    remedy = failure.remedy or "Check cable, power and lamp"
+                    raise CameraLost(f"Lost {self.name}", why, remedy) from failure
             delay_s = delays_s.pop(0)
             told("camera lost", f"{str(failure).rstrip('.')}. Tried again in {delay_s:g} s")
             self._sleep(delay_s)

@@ -133,6 +133,21 @@ def test_waits_double_up_to_the_most_and_then_it_is_lost():
     assert camera.counters.reopened == 0
 
 
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (CameraTimeout("scripted", "no answer within 10 s", "Check cable and power"),
+         "Lost scripted: no answer within 10 s; it was tried again 1 times. Check cable and power"),
+        (CameraLost("unplugged"), "Lost scripted: unplugged; it was tried again 1 times. Check cable, power and lamp"),
+    ],
+)  # fmt: skip
+def test_a_lost_camera_is_named_once_and_so_is_what_to_do(failure, told):
+    bench = Bench(failure, failure)
+    with pytest.raises(CameraLost) as lost:
+        bench.guard(back_off=BackOff(attempts=1)).read()
+    assert str(lost.value) == told
+
+
 def test_opening_without_ever_delivering_is_no_recovery():
     bench = Bench(*[LOST] * 9)
     with pytest.raises(CameraLost):
