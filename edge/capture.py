@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -101,6 +101,8 @@ class Session:
         By which frames are judged; without one only their quality is measured.
     save : str
         Which pictures are kept, in a folder ``pictures`` beside the journal.
+    logged_as : callable
+        Gives the name by which the journal knows a frame, of the name that is shown.
 
     Attributes
     ----------
@@ -119,13 +121,23 @@ class Session:
         When the folder of the pictures cannot be written.
     """
 
-    def __init__(self, journal: Journal, sample: str, *, model: Model | None = None, save: Save = "none") -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        sample: str,
+        *,
+        model: Model | None = None,
+        save: Save = "none",
+        logged_as: Callable[[str], str] = str,
+    ) -> None:
         self.sample = sample
         self.model = model
         self.keeps_pictures = save != "none"
         self.logged = 0
         self._journal = journal
         self._save = save
+        self._logged_as = logged_as
+        self._pictured: dict[int, str] = {}
         self._pictures = None if save == "none" else PictureWriter(journal.path.parent / FOLDER)
         self._number = journal.sample(sample)
 
@@ -165,7 +177,7 @@ class Session:
             When it cannot be logged.
         """
         begun_s = time.perf_counter()
-        record = self._journal.record(self._number, result)
+        record = self._journal.record(self._number, replace(result, frame=self._logged_as(result.frame)))
         log_ms = (time.perf_counter() - begun_s) * 1e3
         self.logged += 1
         if self._pictures is not None and pixels is not None:
@@ -174,7 +186,7 @@ class Session:
 
     def add_failure(self, frame: str, error: WbcError) -> Failed:
         """Log that a frame could not be read, or a picture of it not be kept."""
-        self._journal.record_failure(self._number, frame, error)
+        self._journal.record_failure(self._number, self._logged_as(frame), error)
         return Failed(frame, error)
 
     def note(self, kind: str, detail: str) -> None:
@@ -184,8 +196,9 @@ class Session:
     def finished_pictures(self) -> Iterator[Failed]:
         """Log the pictures that are done; yield those that could not be kept."""
         for picture in () if self._pictures is None else self._pictures.finished():
+            frame = self._pictured.pop(picture.record)
             if isinstance(picture.outcome, OutputError):
-                yield self.add_failure(self._journal.frame(picture.record).result.frame, picture.outcome)
+                yield self.add_failure(frame, picture.outcome)
             else:
                 self._attach(picture.record, picture.kind, picture.outcome)
 
@@ -226,6 +239,7 @@ class Session:
             raise
 
     def _keep(self, pictures: PictureWriter, record: int, pixels: Pixels, result: FrameResult) -> None:
+        self._pictured[record] = result.frame
         if self._save == "overlays" and self.model is not None:
             classes = self.model.bundle.description.classes
             pictures.wait_for_room()

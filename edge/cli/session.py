@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.cli import options
@@ -71,7 +72,14 @@ def observe(
     with (
         options.open_journal(journal) as log,
         closing(open_camera()) as camera,
-        Session(log, options.sample_name(sample), model=model, save=save) as session,
+        Session(
+            log,
+            options.sample_name(sample),
+            model=model,
+            save=save,
+            # Where a file lay, whoever reads the journal from another folder must still know.
+            logged_as=_whole_path if camera.finite else str,
+        ) as session,
         report(as_json, count or expected) as shown,
         interruptions.held(),
     ):
@@ -96,3 +104,11 @@ def observe(
                 else:
                     shown.finished(result)
     return exit_code
+
+
+def _whole_path(name: str) -> str:
+    from edge.camera.decode import display_name
+
+    path = Path(name)
+    # Only of the folder is it known in which bytes it is named: the name is what was made of them already.
+    return name if path.is_absolute() else str(Path(display_name(Path.cwd())) / path)

@@ -1,5 +1,7 @@
 """`wbc-edge classify` judges what can be read, reports what cannot, and ends with the code of the first failure."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -98,6 +100,23 @@ def test_a_file_counts_once_however_often_and_by_whatever_name_it_is_named(wbc, 
     ran = wbc("classify", "fields/field.png", copy, "./fields", "link.png", *SCALE, "--json")
     assert [line["frame"] for line in ran.lines[:-1]] == ["fields/field.png"]
     assert ran.lines[-1]["frames"] == 1
+
+
+def test_the_journal_knows_where_a_file_lay_and_people_see_what_they_typed(wbc, fields, field, journal, monkeypatch):
+    monkeypatch.chdir(fields.parent)
+    named = os.path.relpath(fields)
+    (journal.parent / "pictures").mkdir(parents=True)
+    (journal.parent / "pictures" / "S-1").write_text("in the way")
+    ran = wbc("classify", named, *SCALE, "--json", "--sample", "S-1", "--save", "frames")
+    shown = {line["frame"] for line in ran.lines[:-1]}
+    assert shown == {f"{named}/{name}" for name in ("Feld 1 視野.png", "Feld 2.png", "Feld 3 視野.png")}
+    with Journal.open_read_only(journal) as log:
+        assert {record.result.frame for record in log.frames()} == {str(fields / f"Feld {n} 視野.png") for n in (1, 3)}
+        assert str(fields / "Feld 2.png") in {event.frame for event in log.events() if event.kind == "failure"}
+    assert named in wbc("classify", named, *SCALE).out
+    wbc("capture", "--camera", f"file:{named}/*3*", *SCALE, "--sample", "S-2")
+    with Journal.open_read_only(journal) as log:
+        assert [record.result.frame for record in log.frames(sample="S-2")] == [str(fields / "Feld 3 視野.png")]
 
 
 def test_files_need_their_pixel_size(wbc, field):
