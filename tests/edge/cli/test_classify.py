@@ -76,9 +76,10 @@ def test_a_picture_too_large_to_be_magnified_is_told_and_the_others_go_on(wbc, f
 
 
 def test_a_very_flat_picture_is_judged_like_any_other(wbc, field, tmp_path):
-    strip = cv2.imdecode(_bytes(field), cv2.IMREAD_COLOR)[200:240]
-    cv2.imwrite(str(tmp_path / "flat.png"), np.tile(strip, (1, 191, 1)))
-    ran = wbc("classify", tmp_path / "flat.png", field, *SCALE, "--json")
+    # As high as a cell, and so long that red cells are looked for in less than one row of it.
+    strip = cv2.resize(cv2.imdecode(_bytes(field), cv2.IMREAD_COLOR), None, fx=0.25, fy=0.25)[50:90]
+    cv2.imwrite(str(tmp_path / "flat.png"), np.tile(strip, (1, 764, 1)))
+    ran = wbc("classify", tmp_path / "flat.png", field, "--um-per-px", 0.4, "--json")
     assert (ran.code, ran.lines[-1]["frames"]) == (0, 2)
     assert ran.lines[0]["quality"]["usable"]  # or red cells are not looked for
 
@@ -104,6 +105,7 @@ def test_a_file_counts_once_however_often_and_by_whatever_name_it_is_named(wbc, 
 
 def test_the_journal_knows_where_a_file_lay_and_people_see_what_they_typed(wbc, fields, field, journal, monkeypatch):
     monkeypatch.chdir(fields.parent)
+    monkeypatch.setenv("COLUMNS", "120")
     named = os.path.relpath(fields)
     (journal.parent / "pictures").mkdir(parents=True)
     (journal.parent / "pictures" / "S-1").write_text("in the way")
