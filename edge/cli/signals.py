@@ -93,6 +93,8 @@ class Interruptions:
                 return
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        self.received, self._insists_s = Interrupted(number), time.monotonic() + _MEANT_ONCE_S
+        # In this order: the next one may come between the two lines.
+        self._insists_s = time.monotonic() + _MEANT_ONCE_S
+        self.received = Interrupted(number)
         if not self._holding:
             raise self.received

@@ -35,7 +35,7 @@ def disk(tmp_path: Path) -> Iterator[CuttableDisk]:
         pytest.skip("needs mkfs.xfs")
     folder = tmp_path / "cuttable"
     folder.mkdir()
-    disk = CuttableDisk(folder)
+    disk = CuttableDisk(folder, megabytes=2000)  # pictures of frames are large
     yield disk
     disk.close()
 
