@@ -5,15 +5,25 @@ Needs nothing but Python: with OpenCV it would take half a minute to start here.
 
 import json
 import sqlite3
+import zlib
 from pathlib import Path
 
 STATE = Path("/var/lib/wbc-edge")
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+
 
 def is_whole(picture: Path) -> bool:
-    """Say whether a JPEG is there from its first byte to its last."""
+    """Say whether a PNG is there from its first byte to its last, and each of its parts as it was written."""
     content = picture.read_bytes() if picture.exists() else b""
-    return content.startswith(b"\xff\xd8") and content.endswith(b"\xff\xd9")
+    place, kind = len(_PNG), b""
+    while place < len(content):
+        length = int.from_bytes(content[place : place + 4], "big")
+        part, end = content[place + 4 : place + 8 + length], place + 12 + length
+        if content[end - 4 : end] != zlib.crc32(part).to_bytes(4, "big"):
+            return False
+        place, kind = end, part[:4]
+    return content.startswith(_PNG) and kind == b"IEND"
 
 
 journal = sqlite3.connect(STATE / "journal.sqlite3")
