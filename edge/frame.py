@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 """An image: shape (height, width, 3), dtype uint8, colour order blue, green, red (OpenCV's)."""
 
+MOST_PIXELS = 1 << 26
+"""67 megapixels (8192x8192): more than any sensor on a microscope, and 200 MB as BGR, what a 1 GB device can bear."""
+
 
 @dataclass(frozen=True, slots=True)
 class SensorReport:

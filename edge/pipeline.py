@@ -9,7 +9,7 @@ import numpy as np
 
 from edge import verdict
 from edge.errors import ImageError
-from edge.frame import Frame, Pixels
+from edge.frame import MOST_PIXELS, Frame, Pixels
 from edge.model import Bundle, Model
 from edge.model.description import Description, Tiling
 from edge.result import INDETERMINATE, FrameResult, TileResult
@@ -51,11 +51,11 @@ def _check_size(frame: Frame, um_per_px: float) -> None:
     scale.check_fits(frame.um_per_px, um_per_px)
     own = frame.pixels.shape[1], frame.pixels.shape[0]
     width, height = scale.resampled_size(own, frame.um_per_px, um_per_px)
-    if width * height > scale.MOST_PIXELS:
+    if width * height > MOST_PIXELS:
         raise ImageError(
             frame.name,
             f"{own[0]}x{own[1]} pixels of {frame.um_per_px:g} um are {width * height / 1e6:.0f} megapixels at the "
-            f"{um_per_px:g} um they are judged at, {scale.MOST_PIXELS / 1e6:.0f} are the most",
+            f"{um_per_px:g} um they are judged at, {MOST_PIXELS / 1e6:.0f} are the most",
             "Cut the picture into parts, or correct --um-per-px",
         )
 

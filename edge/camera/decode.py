@@ -13,10 +13,7 @@ from numpy.typing import NDArray
 from edge.camera.chatter import decoder_messages, tells_damage
 from edge.camera.header import Header, pages_in, read_header
 from edge.errors import ImageError
-from edge.frame import Pixels
-
-MOST_PIXELS = 1 << 26
-"""67 megapixels (8192x8192): more than any sensor on a microscope, and 200 MB as BGR, what a 1 GB device can bear."""
+from edge.frame import MOST_PIXELS, Pixels
 
 MOST_BYTES = 3 * MOST_PIXELS
 """What a picture may take decoded, before its samples are brought to 8 bits: as much again is needed for the result."""

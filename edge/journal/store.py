@@ -63,13 +63,6 @@ class Journal(Reader):
     or ``JournalMoved`` when the file is no longer at its name. After any of them the journal is as it was before the
     call.
 
-    Parameters
-    ----------
-    opened : sqlite3.Connection
-        To the journal's file; closed with this.
-    path : Path
-        The file.
-
     Attributes
     ----------
     made_again : int

@@ -12,9 +12,6 @@ SMALLEST_UM_PER_PX = 0.01
 LARGEST_UM_PER_PX = 2.0
 LARGEST_MAGNIFICATION = 2.0
 
-MOST_PIXELS = 1 << 26
-"""67 megapixels: what is measured and tiled may be no larger than a picture itself, or it takes gigabytes."""
-
 
 def check(um_per_px: float) -> None:
     """Refuse a pixel size at which no bright-field microscope could show a cell.

@@ -3,8 +3,6 @@
 import io
 import os
 import struct
-import subprocess
-import threading
 import zlib
 
 import cv2
@@ -13,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.camera.chatter import decoder_messages
-from edge.camera.decode import LEAST_SIDE_PX, MOST_BYTES, MOST_PIXELS, count_pages, read_image, to_bgr8
+from edge.camera.decode import LEAST_SIDE_PX, MOST_BYTES, read_image, to_bgr8
 from edge.camera.header import read_header
 from edge.errors import ImageError
+from edge.frame import MOST_PIXELS
 
 # Smooth colours, which JPEG keeps.
 Y, X = np.mgrid[0:96, 0:128].astype(np.float32)
@@ -42,16 +40,6 @@ def with_exif_orientation(jpeg, orientation):
     tiff = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
     body = b"Exif\0\0" + tiff
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
-
-
-@pytest.fixture
-def read(tmp_path):
-    def read_bytes(data, name="field.img"):
-        path = tmp_path / name
-        path.write_bytes(data)
-        return read_image(path)
-
-    return read_bytes
 
 
 @pytest.mark.parametrize("suffix", [".bmp", ".png", ".tif"])
@@ -217,83 +205,6 @@ def test_no_cut_anywhere_passes_unnoticed(tmp_path_factory, suffix, data):
     np.testing.assert_array_equal(pixels, cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_COLOR))
 
 
-def tiff(*pages, order="<", is_big=False):
-    """Write a TIFF or BigTIFF by hand, each directory before its pixels; a page is a picture and what kind it is."""
-    place, long, count = ("Q", 16, "Q") if is_big else ("I", 4, "H")
-    start = {"<": b"II", ">": b"MM"}[order]
-    head = struct.pack(f"{order}HHH", 43, 8, 0) if is_big else struct.pack(f"{order}H", 42)
-    data = start + head + struct.pack(f"{order}{place}", 16 if is_big else 8)
-    for number, (picture, kind) in enumerate(pages):
-        height, width = picture.shape[:2]
-        tags = [(254, 4, kind), (256, 3, width), (257, 3, height), (258, 3, 8), (259, 3, 1), (262, 3, 2),
-                (273, long, None), (277, 3, 3), (278, 3, height), (279, long, picture.nbytes)]  # fmt: skip
-        value_bytes = 8 if is_big else 4
-        pixels_at = len(data) + struct.calcsize(f"={count}{place}") + len(tags) * (4 + 2 * value_bytes)
-        end = pixels_at + picture.nbytes if number < len(pages) - 1 else 0
-        data += struct.pack(f"{order}{count}", len(tags))
-        for tag, form, value in tags:
-            packed = struct.pack(order + {3: "H", 4: "I", 16: "Q"}[form], pixels_at if value is None else value)
-            data += struct.pack(f"{order}HH{place}", tag, form, 1) + packed.ljust(value_bytes, b"\0")
-        data += struct.pack(f"{order}{place}", end) + picture[..., ::-1].tobytes()
-    return data
-
-
-@pytest.mark.parametrize("is_big", [False, True], ids=["TIFF", "BigTIFF"])
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_a_tiff_whose_directory_comes_first_is_checked_too(read, order, is_big):
-    data = tiff((PICTURE, 0), order=order, is_big=is_big)
-    np.testing.assert_array_equal(read(data), PICTURE)
-    with pytest.raises(ImageError, match="truncated"):
-        read(data[:-1000])
-
-
-@pytest.mark.parametrize("is_big", [False, True], ids=["TIFF", "BigTIFF"])
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_each_page_of_a_tiff_is_a_picture_but_for_previews_and_masks(tmp_path, order, is_big):
-    path = tmp_path / "field.tif"
-    pages = (PICTURE, 0), (PICTURE[::2, ::2], 1), (255 - PICTURE, 0), (PICTURE, 4)
-    path.write_bytes(tiff(*pages, order=order, is_big=is_big))
-    assert count_pages(path) == 2
-    np.testing.assert_array_equal(read_image(path), PICTURE)
-    np.testing.assert_array_equal(read_image(path, 1), 255 - PICTURE)
-    with pytest.raises(ImageError, match="it has 2 pages"):
-        read_image(path, 2)
-
-
-def test_a_page_of_another_size_is_told(tmp_path):
-    path = tmp_path / "field.tif"
-    path.write_bytes(tiff((PICTURE, 0), (PICTURE[::2, ::2], 0)))
-    assert count_pages(path) == 2
-    with pytest.raises(ImageError, match=r"field.tif\[2\]: its 64x48 pixels are not as many as the first page's"):
-        read_image(path, 1)
-
-
-def test_a_torn_page_costs_no_page_before_it(tmp_path):
-    path = tmp_path / "field.tif"
-    path.write_bytes(tiff((PICTURE, 0), (PICTURE, 0))[:-1000])
-    assert count_pages(path) == 2
-    np.testing.assert_array_equal(read_image(path), PICTURE)
-    with pytest.raises(ImageError, match=r"field.tif\[2\]: the file is truncated"):
-        read_image(path, 1)
-
-
-def test_pages_that_go_round_in_a_circle_have_an_end(tmp_path):
-    path = tmp_path / "field.tif"
-    data = bytearray(tiff((PICTURE, 0), (PICTURE, 0)))
-    end = len(data) - PICTURE.nbytes
-    data[end - 4 : end] = struct.pack("<I", 8)
-    path.write_bytes(data)
-    assert count_pages(path) == 2
-
-
-@pytest.mark.parametrize("data", [b"", b"II*\0", b"II+\0\x08\0\0\0", encoded(".png")])
-def test_what_has_no_pages_counts_as_one(tmp_path, data):
-    path = tmp_path / "field.tif"
-    assert count_pages(path) == 1
-    path.write_bytes(data)
-    assert count_pages(path) == 1
-
-
 def test_damage_within_a_jpeg_is_noticed(read):
     data = bytearray(encoded(".jpg", np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)))
     middle = len(data) // 2
@@ -387,66 +298,3 @@ def test_no_bytes_raise_anything_else(tmp_path_factory, signature, rest):
     path.write_bytes(signature + rest)
     with pytest.raises(ImageError):
         read_image(path)
-
-
-def test_decoders_do_not_talk_to_the_user(read, capfd):
-    noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
-    for suffix in (".jpg", ".png", ".bmp", ".tif"):
-        data = bytearray(encoded(suffix, noise))
-        middle = len(data) // 2
-        for bad in (bytes(data[:middle]), bytes(data[:middle]) + b"\xff\xd9" + bytes(50) + bytes(data[middle + 52 :])):
-            try:
-                read(bad)
-            except ImageError:
-                continue
-    assert capfd.readouterr() == ("", "")
-
-
-def test_a_tiff_of_five_colours_is_refused_without_a_word_of_opencvs(read, capfd):
-    pixels = bytes(128 * 96 * 5)
-    tags = [(256, 3, 1, 128), (257, 3, 1, 96), (258, 3, 5, 122), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 132),
-            (277, 3, 1, 5), (278, 3, 1, 96), (279, 4, 1, len(pixels))]  # fmt: skip
-    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
-    tiff = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + struct.pack("<5H", *[8] * 5) + pixels
-    with pytest.raises(ImageError, match="damaged"):
-        read(tiff)
-    assert capfd.readouterr() == ("", "")
-
-
-def test_what_others_write_while_decoding_is_passed_on(capfd):
-    with decoder_messages() as messages:
-        os.write(2, b"libpng warning: iCCP: known incorrect sRGB profile\nfrom another thread\n")
-    assert messages == ["libpng warning: iCCP: known incorrect sRGB profile"]
-    assert capfd.readouterr().err == "from another thread\n"
-
-
-def test_a_process_that_is_begun_while_decoding_is_not_waited_for(capfd):
-    with decoder_messages():
-        child = subprocess.Popen(["sleep", "60"])
-        os.write(2, b"while it runs\n")
-    assert child.poll() is None
-    child.kill()
-    child.wait()
-    assert capfd.readouterr().err == "while it runs\n"
-
-
-def test_more_messages_than_a_pipe_holds_block_nobody(capfd):
-    with decoder_messages():
-        for _ in range(3000):
-            try:
-                os.write(2, b"x" * 99 + b"\n")
-            except BlockingIOError:
-                break
-    assert "x" * 99 in capfd.readouterr().err
-
-
-def test_threads_decode_without_losing_standard_error(tmp_path, capfd):
-    path = tmp_path / "field.png"
-    path.write_bytes(encoded(".png"))
-    threads = [threading.Thread(target=lambda: [read_image(path) for _ in range(20)]) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    os.write(2, b"still here")
-    assert capfd.readouterr().err == "still here"
