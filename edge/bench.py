@@ -33,6 +33,7 @@ from edge.model import PREFERRED_TYPES, Model
 from edge.model.runtime import ANNOUNCEMENT, RUNTIMES
 from edge.result import FrameResult
 from edge.simulator import Smear, draw
+from edge.vision import scale
 
 DEFAULT_SIZE_PX = (2560, 1920)
 _WARM_UPS = 3
@@ -187,9 +188,8 @@ def _medians(turns: list[dict[str, float]]) -> dict[str, float]:
 
 def _resizes(frame: Frame, model: Model) -> Callable[[], Pixels]:
     """Give the bare resizes that bring the frame to the model's scale: halvings, then one step to the exact size."""
-    scale = frame.um_per_px / model.bundle.description.um_per_px
     height, width = frame.pixels.shape[:2]
-    target = (max(1, round(width * scale)), max(1, round(height * scale)))
+    target = scale.resampled_size((width, height), frame.um_per_px, model.bundle.description.um_per_px)
     steps = []
     while width >= 2 * target[0] and height >= 2 * target[1]:
         width, height = width // 2, height // 2
@@ -209,10 +209,10 @@ def _resizes(frame: Frame, model: Model) -> Callable[[], Pixels]:
 def _tile_copies(frame: Frame, judged: FrameResult, model: Model) -> Callable[[], None]:
     image = _resizes(frame, model)()
     side = min(model.bundle.description.tiling.tile_px, *image.shape[:2])
-    scale = frame.um_per_px / model.bundle.description.um_per_px
+    factor = frame.um_per_px / model.bundle.description.um_per_px
     most_x, most_y = image.shape[1] - side, image.shape[0] - side
     corners = [
-        (min(max(0, round(tile.x_px * scale)), most_x), min(max(0, round(tile.y_px * scale)), most_y))
+        (min(max(0, round(tile.x_px * factor)), most_x), min(max(0, round(tile.y_px * factor)), most_y))
         for tile in judged.tiles
     ]
 
